@@ -1,0 +1,1 @@
+"""Swapdesk: a self-hosted instant-exchange desk. This package holds no private key."""

@@ -1,0 +1,1 @@
+"""Looking at chains. Nothing here can sign; shared with the vault."""

@@ -1,0 +1,1 @@
+"""The operator's commands: one sub-command is one engine call."""

@@ -1,0 +1,1 @@
+"""The whole desk in one terminal, with real nodes and real swaps."""

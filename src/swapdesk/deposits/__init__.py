@@ -1,0 +1,1 @@
+"""What arrived at our pay-in addresses, one row per output."""

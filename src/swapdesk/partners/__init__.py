@@ -1,0 +1,1 @@
+"""Who may ask the desk for something, and how often."""

@@ -1,0 +1,1 @@
+"""What things are worth: ticks in, one trustworthy rate or none out."""

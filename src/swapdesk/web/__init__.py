@@ -1,0 +1,1 @@
+"""HTTP: who is calling, in which words, and what we answer."""

@@ -1,0 +1,159 @@
+"""PostgreSQL: pool, int-only money codec, transactions, named statements, migrations.
+
+SQL lives in `.sql` files next to the room that uses it and reaches asyncpg by name. Money columns
+take `int` and nothing else: a float, a Decimal, a bool never gets as far as the server.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any, Final, Literal, TypeVar
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+Tx = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
+Row = asyncpg.Record
+T = TypeVar("T")
+
+#: Connections one process keeps. Web and worker need few: a transaction lasts milliseconds.
+POOL_SIZE_MAX: Final = 10
+#: A statement that runs longer is broken, not slow.
+STATEMENT_SECONDS_MAX: Final = 30
+#: How often a transaction is tried again after a serialisation failure or a deadlock.
+TRIES_MAX: Final = 5
+#: Key of the advisory lock that lets one migration run at a time, and its patience.
+MIGRATION_LOCK: Final = 0x53574150
+MIGRATION_SECONDS_MAX: Final = 120
+
+_NAME: Final = re.compile(r"^-- name: *([a-z][a-z0-9_]*) *$", re.MULTILINE)
+_MONEY_TYPES: Final = (("pg_catalog", "numeric"), ("public", "units"), ("public", "signed_units"))
+
+
+def _encode_units(value: object) -> str:
+    if type(value) is not int:
+        raise TypeError(f"money is an int of minor units, not {type(value).__name__}")
+    return str(value)
+
+
+async def set_codecs(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Make a connection refuse anything but `int` for money. ValueError on reading a fraction."""
+    for schema, name in _MONEY_TYPES:
+        known = await connection.fetchval(
+            "SELECT 1 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
+            " WHERE t.typname = $1 AND n.nspname = $2",
+            name,
+            schema,
+        )
+        if known:
+            await connection.set_type_codec(
+                name, schema=schema, encoder=_encode_units, decoder=int, format="text"
+            )
+
+
+class Database:
+    """A pool on one database. `async with db.transaction() as tx` is one use case."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self.pool = pool
+
+    @classmethod
+    async def open(cls, dsn: str, *, size: int = POOL_SIZE_MAX, name: str = "swapdesk") -> "Database":
+        """Connect. `name` shows in pg_stat_activity. asyncpg errors pass through."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            init=set_codecs,
+            server_settings={
+                "application_name": name,
+                "statement_timeout": str(STATEMENT_SECONDS_MAX * 1000),
+            },
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.pool.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """One transaction on one connection: committed at the end, rolled back on any exception."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def retrying(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        """Run `work(tx)` in a transaction; again from the start after 40001 or 40P01."""
+        for _ in range(TRIES_MAX - 1):
+            try:
+                async with self.transaction() as tx:
+                    return await work(tx)
+            except (asyncpg.SerializationError, asyncpg.DeadlockDetectedError):
+                continue
+        async with self.transaction() as tx:
+            return await work(tx)
+
+
+class Queries:
+    """The named statements of one `.sql` file, as attributes: `Q.lock`."""
+
+    def __init__(self, source: str, text: str) -> None:
+        self.source = source
+        pieces = _NAME.split(text)
+        self.statements = {
+            name: body.strip() for name, body in zip(pieces[1::2], pieces[2::2], strict=True)
+        }
+        if len(self.statements) * 2 + 1 != len(pieces):
+            raise ValueError(f"{source}: a statement name occurs twice")
+
+    def __getattr__(self, name: str) -> str:
+        try:
+            return self.statements[name]
+        except KeyError:
+            raise AttributeError(f"{self.source} has no statement named {name!r}") from None
+
+
+def queries(package: str, file: str) -> Queries:
+    """Load `file` that lies in `package`: `Q = queries(__package__, "store.sql")`."""
+    return Queries(f"{package}/{file}", resources.files(package).joinpath(file).read_text())
+
+
+async def migrate(dsn_owner: str, room: Literal["desk", "vault"]) -> None:
+    """Bring the schema of a database to the newest version. Safe to run concurrently.
+
+    One migration runs at a time: the lock is *polled* on a connection of its own, because a
+    blocking wait would hold a snapshot and deadlock with CREATE INDEX CONCURRENTLY.
+    """
+    package = {"desk": "swapdesk.migrations", "vault": "swapdesk_vault.migrations"}[room]
+    lock = await asyncpg.connect(dsn_owner)
+    try:
+        async with asyncio.timeout(MIGRATION_SECONDS_MAX):
+            while not await lock.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATION_LOCK):
+                await asyncio.sleep(0.05)
+        await _upgrade(dsn_owner, package)
+    finally:
+        await lock.close()
+
+
+async def _upgrade(dsn_owner: str, package: str) -> None:
+    async def connect(*_: Any, **__: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's own signature
+        return await asyncpg.connect(dsn_owner)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_run_alembic, package)
+    finally:
+        await engine.dispose()
+
+
+def _run_alembic(connection: Connection, package: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files(package)))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

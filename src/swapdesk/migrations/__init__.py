@@ -1,0 +1,1 @@
+"""Schema of the desk's database: forward only, raw SQL, run by `swapdesk migrate`."""

@@ -1,0 +1,1 @@
+"""Schema of the vault's database: forward only, raw SQL, run by `swapdesk-vault init`."""

@@ -1,0 +1,1 @@
+"""Pytest plugin: a throwaway PostgreSQL, and a fresh database for every test."""

@@ -1,0 +1,1 @@
+"""Building and signing payments, one file per kind of chain."""

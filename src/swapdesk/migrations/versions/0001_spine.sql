@@ -139,7 +139,7 @@ CREATE TABLE idempotency (
     partner_id uuid NOT NULL REFERENCES partner,
     key_hash   bytea NOT NULL CHECK (octet_length(key_hash) = 32),
     body_hash  bytea NOT NULL CHECK (octet_length(body_hash) = 32),
-    order_id   uuid NOT NULL REFERENCES orders,
+    order_id   uuid NOT NULL REFERENCES orders DEFERRABLE INITIALLY DEFERRED,
     created_ms bigint NOT NULL,
     PRIMARY KEY (partner_id, key_hash)
 );

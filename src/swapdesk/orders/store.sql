@@ -1,0 +1,108 @@
+-- name: insert_log
+INSERT INTO order_log (order_id, rev, from_state, cause, to_state, at_ms, by, note)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+
+-- name: insert
+INSERT INTO orders (id, partner_id, state, rev, shown, from_asset, to_asset, direction, from_units,
+    to_units, rate_num, rate_den, snapshot_id, base_fee_bps, markup_bps, network_fee_units,
+    min_units, max_units, destination, refund_address, token_hash, opened_ms, window_ends_ms,
+    updated_ms, next_ms)
+VALUES ($1, $2, 'WAITING', 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+    $18, $19, $20, $21, $20, $21)
+
+-- name: read
+SELECT o.*, a.network, a.index AS address_index, a.address
+  FROM orders o JOIN pay_in_address a ON a.order_id = o.id WHERE o.id = $1
+
+-- name: lock
+-- Locks the order. No row: there is none.
+SELECT o.*, a.network, a.index AS address_index, a.address
+  FROM orders o JOIN pay_in_address a ON a.order_id = o.id WHERE o.id = $1 FOR UPDATE OF o
+
+-- name: advance
+-- Moves the order. No row comes back if somebody moved it first.
+UPDATE orders SET state = $4, rev = rev + 1, updated_ms = $5, shown = $6, hold_reasons = $7,
+       choice = $8, next_ms = $9, paid_ms = coalesce(paid_ms, $10)
+ WHERE id = $1 AND rev = $2 AND state = $3
+RETURNING rev
+
+-- name: reprice
+UPDATE orders SET from_units = $2, to_units = $3, rate_num = $4, rate_den = $5, snapshot_id = $6,
+       network_fee_units = $7 WHERE id = $1
+
+-- name: look_again
+UPDATE orders SET next_ms = $2 WHERE id = $1
+
+-- name: due
+-- Orders whose time has come, oldest first. Locks nothing.
+SELECT id FROM orders WHERE next_ms <= $1 ORDER BY next_ms LIMIT $2
+
+-- name: find_key
+SELECT i.order_id, i.body_hash FROM idempotency i WHERE i.partner_id = $1 AND i.key_hash = $2
+
+-- name: claim_key
+-- Claims an idempotency key, before its order exists in this same transaction (deferred).
+INSERT INTO idempotency (partner_id, key_hash, body_hash, order_id, created_ms)
+VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING order_id
+
+-- name: ask_payout
+INSERT INTO payout_intent (order_id, attempt, kind, asset, units, destination, covers_units, asked_ms)
+VALUES ($1, (SELECT coalesce(max(attempt), 0) + 1 FROM payout_intent WHERE order_id = $1),
+        $2, $3, $4, $5, $6, $7)
+RETURNING attempt
+
+-- name: lock_intent
+SELECT * FROM payout_intent WHERE order_id = $1 AND attempt = $2 FOR UPDATE
+
+-- name: live_intent
+SELECT * FROM payout_intent WHERE order_id = $1 AND ended_ms IS NULL
+
+-- name: intents_of
+SELECT * FROM payout_intent WHERE order_id = $1 ORDER BY attempt
+
+-- name: intent_sent
+UPDATE payout_intent SET sent_ms = $3, txid = $4 WHERE order_id = $1 AND attempt = $2
+   AND sent_ms IS NULL
+
+-- name: intent_ended
+UPDATE payout_intent SET ended_ms = $3, outcome = $4, txid = $5, fee_units = $6, reason = $7,
+       sent_ms = CASE WHEN $5::text IS NULL THEN sent_ms ELSE coalesce(sent_ms, $3) END
+ WHERE order_id = $1 AND attempt = $2 AND ended_ms IS NULL
+
+-- name: unacked_intents
+-- What the vault has not acknowledged yet, oldest first. A refund or payout that ended is not asked.
+SELECT * FROM payout_intent WHERE acked_ms IS NULL AND ended_ms IS NULL ORDER BY asked_ms LIMIT $1
+
+-- name: ack_intent
+UPDATE payout_intent SET acked_ms = coalesce(acked_ms, $3) WHERE order_id = $1 AND attempt = $2
+
+-- name: unbound
+-- Orders whose binding the vault has not acknowledged yet, oldest first.
+SELECT o.*, a.network, a.index AS address_index, a.address
+  FROM orders o JOIN pay_in_address a ON a.order_id = o.id
+ WHERE o.bound_ms IS NULL ORDER BY o.opened_ms LIMIT $1
+
+-- name: bound
+UPDATE orders SET bound_ms = coalesce(bound_ms, $2), attestation = coalesce(attestation, $3)
+ WHERE id = $1
+
+-- name: held
+-- The operator's work list: held orders, refunds without a live intent, and finished orders that
+-- are still owed money.
+SELECT o.*, a.network, a.index AS address_index, a.address
+  FROM orders o JOIN pay_in_address a ON a.order_id = o.id
+ WHERE o.state = 'HELD'
+    OR (o.state = 'REFUNDING' AND NOT EXISTS (
+            SELECT 1 FROM payout_intent i WHERE i.order_id = o.id AND i.ended_ms IS NULL))
+    OR (o.state IN ('DONE', 'REFUNDED', 'EXPIRED') AND EXISTS (
+            SELECT 1 FROM account_balance b
+             WHERE b.account = 'order/' || o.id AND b.units <> 0))
+ ORDER BY o.updated_ms LIMIT $1
+
+-- name: recent
+SELECT o.*, a.network, a.index AS address_index, a.address
+  FROM orders o JOIN pay_in_address a ON a.order_id = o.id
+ ORDER BY o.opened_ms DESC LIMIT $1
+
+-- name: log_of
+SELECT * FROM order_log WHERE order_id = $1 ORDER BY rev

@@ -106,7 +106,7 @@ def plan_payment(
         needed = fee_units(len(chosen), scripts, fee_rate_sat_kvb)
         each, left = divmod(spare - needed, parts)
         # A split is a convenience: it gives way to its minimum and to the caps; change does not.
-        if each >= dust and (parts == 1 or each >= split_units_min and caps.allow(needed, units)):
+        if each >= dust and (parts == 1 or (each >= split_units_min and caps.allow(needed, units))):
             change = [Output(change_script, each + (left if n == 0 else 0)) for n in range(parts)]
             fee = needed
             break

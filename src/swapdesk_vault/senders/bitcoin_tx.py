@@ -37,7 +37,10 @@ class BadTransaction(ValueError):
 class Signer(Protocol):
     """What a P2WPKH input takes of `keys.PrivateKey`."""
 
-    public: bytes  #: compressed, 33 bytes
+    @property
+    def public(self) -> bytes:
+        """Compressed, 33 bytes."""
+        ...
 
     def sign_ecdsa(self, digest: bytes) -> bytes:
         """DER signature, low-S."""

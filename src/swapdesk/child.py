@@ -133,10 +133,12 @@ class Child:
 
 
 def _sink(log: Path | None) -> BinaryIO:
-    return open(os.devnull if log is None else log, "ab")  # noqa: SIM115, PTH123 - the caller closes it
+    """Where output goes. A log is readable by its owner only: servers print statements there."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    return os.fdopen(os.open(log or os.devnull, flags, 0o600), "ab")
 
 
-def _become(farewell: int, parent: int, account: Account, argv: Sequence[str]) -> None:
+def _become(farewell: int, parent: int, account: Account, argv: list[str]) -> None:
     """Turn this process into `argv`, bound to the life of `parent`. Runs alone, as a script."""
     if account.uid >= 0:
         os.setgroups([])

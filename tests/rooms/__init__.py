@@ -1,0 +1,1 @@
+"""Each store and use case on a real PostgreSQL."""

@@ -39,7 +39,7 @@ HEADER_BYTES: Final = len(MAGIC) + 2 + SALT_BYTES + NONCE_BYTES
 SCRYPT_LOG_N: Final = 17
 #: A forged header must neither make opening free to guess at nor exhaust the memory.
 SCRYPT_LOG_N_MIN: Final = 10
-SCRYPT_LOG_N_MAX: Final = 20
+SCRYPT_LOG_N_MAX: Final = 18
 SCRYPT_R: Final = 8
 SCRYPT_P: Final = 1
 KEY_BYTES: Final = 32

@@ -4,12 +4,14 @@ SQL lives in `.sql` files next to the room that uses it and reaches asyncpg by n
 take `int` and nothing else: a float, a Decimal, a bool never gets as far as the server.
 """
 
+from __future__ import annotations  # asyncpg's classes are generic for the type checker only
+
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import asyncpg
 from alembic import command
@@ -17,7 +19,9 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-Tx = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
+Tx: TypeAlias = (
+    "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+)
 Row = asyncpg.Record
 T = TypeVar("T")
 
@@ -59,11 +63,11 @@ async def set_codecs(connection: asyncpg.Connection[asyncpg.Record]) -> None:
 class Database:
     """A pool on one database. `async with db.transaction() as tx` is one use case."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
         self.pool = pool
 
     @classmethod
-    async def open(cls, dsn: str, *, size: int = POOL_SIZE_MAX, name: str = "swapdesk") -> "Database":
+    async def open(cls, dsn: str, *, size: int = POOL_SIZE_MAX, name: str = "swapdesk") -> Database:
         """Connect. `name` shows in pg_stat_activity. asyncpg errors pass through."""
         pool = await asyncpg.create_pool(
             dsn,
@@ -141,7 +145,7 @@ async def migrate(dsn_owner: str, room: Literal["desk", "vault"]) -> None:
 
 
 async def _upgrade(dsn_owner: str, package: str) -> None:
-    async def connect(*_: Any, **__: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's own signature
+    async def connect(*_: Any, **__: Any) -> Any:
         return await asyncpg.connect(dsn_owner)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)

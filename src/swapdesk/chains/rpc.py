@@ -6,9 +6,9 @@ part, or as a key in the path): errors name the host and nothing else.
 """
 
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import aiohttp
 import msgspec
@@ -131,7 +131,8 @@ class Rpc:
             self._session = None
 
     async def _one(self, method: str, params: Sequence[object]) -> _Answer:
-        answer = self._decode(await self._post(_request(0, method, params)), _Answer, method)
+        raw = await self._post(_request(0, method, params))
+        answer: _Answer = self._decode(raw, _Answer, method)
         if answer.error is None and answer.id != 0:
             raise NodeTrouble(f"{self.host}: {method} got the answer of another call")
         return answer
@@ -140,11 +141,11 @@ class Rpc:
         if answer.error is not None:
             message = answer.error.message[:MESSAGE_CHARS_MAX]
             raise NodeRefused(method, answer.error.code, message)
-        return self._decode(bytes(answer.result), shape, method)
+        return cast(T, self._decode(bytes(answer.result), shape, method))
 
-    def _decode(self, raw: bytes, shape: type[T], method: str) -> T:
+    def _decode(self, raw: bytes, shape: Any, method: str) -> Any:
         try:
-            return _decoder(shape).decode(raw)  # type: ignore[no-any-return]
+            return _decoder(shape).decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
             raise NodeTrouble(f"{self.host}: {method} answered in another shape: {wrong}") from None
 
@@ -163,7 +164,7 @@ class Rpc:
             async with self._session.post(
                 self._url, data=msgspec.json.encode(body), headers=headers, allow_redirects=False
             ) as response:
-                async for chunk in _chunks(response):
+                async for chunk in response.content.iter_any():
                     raw += chunk
                     if len(raw) > ANSWER_BYTES_MAX:
                         raise NodeTrouble(f"{self.host}: answer is too long")
@@ -178,10 +179,6 @@ class Rpc:
 
 def _request(number: int, method: str, params: Sequence[object]) -> dict[str, object]:
     return {"jsonrpc": "2.0", "id": number, "method": method, "params": list(params)}
-
-
-def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    return response.content.iter_any()
 
 
 @functools.lru_cache(maxsize=64)

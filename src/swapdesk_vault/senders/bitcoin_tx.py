@@ -246,6 +246,8 @@ class _Reader:
 
     def output(self) -> Output:
         units = self.number(8)
+        if units >= UNITS_END:
+            raise BadTransaction("a negative amount")
         return Output(self.take(self.compact()), units)
 
     def stack(self) -> tuple[bytes, ...]:

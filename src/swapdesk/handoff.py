@@ -4,6 +4,7 @@ The desk offers bindings and intents; the vault pulls them, answers with acknowl
 reports. Every struct refuses unknown fields, so that neither side acts on half of a message.
 """
 
+import hashlib
 from typing import Final, Literal
 
 import msgspec
@@ -94,3 +95,91 @@ class Beat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def attested_bytes(binding: Binding) -> bytes:
     """The bytes the vault signs for a binding: its fields as canonical JSON, sorted by name."""
     return b"swapdesk-binding-v1\n" + msgspec.json.encode(binding, order="sorted")
+
+
+# The link: POST {private listener}/vault/v1/<call>, JSON both ways, signed by the vault.
+
+LINK_PATH: Final = "/vault/v1/"
+HEADER_TIME: Final = "X-Vault-Time"  #: milliseconds since 1970
+HEADER_NONCE: Final = "X-Vault-Nonce"  #: 32 hexadecimal digits, used once
+HEADER_SIGN: Final = "X-Vault-Sign"  #: Ed25519, hexadecimal, over `link_bytes`
+
+
+class IntentKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which intent is meant."""
+
+    order_id: str
+    attempt: int
+
+
+class ReportKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which report is meant: an intent is sent once and ends once."""
+
+    order_id: str
+    attempt: int
+    outcome: Outcome
+
+
+class OrderDeposits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the deposits of one order stand now; after a reorganisation, in other blocks."""
+
+    order_id: str
+    deposits: tuple[Deposit, ...]
+
+
+class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The empty body: asks of `bindings` and `intents`, answer of acknowledgements and `beat`."""
+
+
+class Bindings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answer of `bindings`: what the vault has not acknowledged, oldest first, one page."""
+
+    rows: tuple[Binding, ...]
+
+
+class BindingsAcknowledged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask of `bindings/acknowledge`."""
+
+    rows: tuple[Acknowledged, ...]
+
+
+class Intents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answer of `intents`: live and not yet acknowledged, oldest first, one page."""
+
+    rows: tuple[PayoutIntent, ...]
+
+
+class IntentsAcknowledged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask of `intents/acknowledge`."""
+
+    rows: tuple[IntentKey, ...]
+
+
+class DepositsAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask of `deposits`."""
+
+    order_ids: tuple[str, ...]
+
+
+class Deposits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answer of `deposits`; orders that the desk does not know are left out."""
+
+    rows: tuple[OrderDeposits, ...]
+
+
+class Reports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask of `reports`, oldest first."""
+
+    rows: tuple[PayoutReport, ...]
+
+
+class ReportsAccepted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Answer of `reports`: those taken, now or before. The vault repeats the others."""
+
+    accepted: tuple[ReportKey, ...]
+
+
+def link_bytes(method: str, path: str, time_ms: int, nonce: str, body: bytes) -> bytes:
+    """What the vault signs of a request: method, path, time, nonce and SHA-256 of the body."""
+    head = f"{method}\n{path}\n{time_ms}\n{nonce}\n"
+    return head.encode() + hashlib.sha256(body).hexdigest().encode()

@@ -89,7 +89,10 @@ class Rpc:
         if not good:
             raise ValueError("a node's address is an http or https URL")
         self._url = parsed.with_user(None)
-        self._auth = aiohttp.BasicAuth(parsed.user, parsed.password or "") if parsed.user else None
+        self._headers = {"content-type": "application/json"}
+        if parsed.user:
+            basic = aiohttp.encode_basic_auth(parsed.user, parsed.password or "")
+            self._headers["authorization"] = basic
         self._timeout = aiohttp.ClientTimeout(total=seconds_max, sock_connect=CONNECT_SECONDS_MAX)
         self._session: aiohttp.ClientSession | None = None
         self.host = f"{parsed.host}:{parsed.port}"  #: what errors and logs may name
@@ -156,13 +159,12 @@ class Rpc:
                 limit=CONNECTIONS_MAX, keepalive_timeout=IDLE_SECONDS_MAX
             )
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, auth=self._auth, trust_env=False
+                connector=connector, timeout=self._timeout, headers=self._headers, trust_env=False
             )
-        headers = {"content-type": "application/json"}
         raw = bytearray()
         try:
             async with self._session.post(
-                self._url, data=msgspec.json.encode(body), headers=headers, allow_redirects=False
+                self._url, data=msgspec.json.encode(body), allow_redirects=False
             ) as response:
                 async for chunk in response.content.iter_any():
                     raw += chunk

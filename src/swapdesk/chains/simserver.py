@@ -67,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     registry = assets.load("dev", {given.network: assets.NetworkSetup(reader="simulated")})
     chain = SimChain(registry.networks[given.network], registry, RealWorld(), given.file)
     with socket.create_server(("127.0.0.1", given.port)) as listener:
+        # Connections inherit it; asyncio does not set it for them and every answer would wait 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             asyncio.run(_serve(chain, given.block_ms, listener))
         finally:

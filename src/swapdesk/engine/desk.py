@@ -47,6 +47,8 @@ class Desk:
         self.pay_in = pay_in
         self._market: rates.Market | None = None
         self._market_read_ms = 0
+        self.alive_cache: object = None  #: engine/alive.py keeps its last answer here
+        self.alive_read_ms = 0
 
     def fees(self, network: str) -> Fees:
         """What paying out on `network` costs a customer."""

@@ -53,10 +53,8 @@ class OrderView(msgspec.Struct, frozen=True):
     deposit_units: int | None  #: what really arrived or is arriving, in from_asset
     payout_txid: str | None
     payout_units: int | None
-    payout_seen: bool  #: the payout has its first confirmation
     refund_txid: str | None
     refund_units: int | None
-    purged: bool = False
 
 
 class Opened(msgspec.Struct, frozen=True):

@@ -1,0 +1,29 @@
+"""Looking at orders whose time has come: windows that close, money that waits for a price."""
+
+from typing import Final
+
+from swapdesk.db import Tx
+from swapdesk.engine.desk import Desk
+from swapdesk.engine.follow import follow
+from swapdesk.engine.note_block import market_or_none
+from swapdesk.orders import store as orders
+
+#: Orders looked at in one call; each in its own transaction.
+PAGE_MAX: Final = 100
+
+
+async def follow_due(desk: Desk) -> bool:
+    """Follow up to PAGE_MAX due orders; True when there may be more."""
+    market = await market_or_none(desk)
+    async with desk.db.pool.acquire() as connection:
+        due = await orders.due(connection, desk.world.now(), PAGE_MAX)
+    for order_id in due:
+
+        async def work(tx: Tx, order_id=order_id) -> None:  # noqa: ANN001 - bound for the loop
+            order = await orders.lock(tx, order_id)
+            if order is not None and order.next_ms is not None:
+                if order.next_ms <= desk.world.now():
+                    await follow(desk, tx, order, market)
+
+        await desk.db.retrying(work)
+    return len(due) == PAGE_MAX

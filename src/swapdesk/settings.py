@@ -1,0 +1,184 @@
+"""One site file (TOML) says what a site is; the environment overrides where secrets are.
+
+    SWAPDESK_SITE          path of the site file (default ./site.toml)
+    DATABASE_URL           the desk's database as role desk_app; overrides `database_url`
+    DATABASE_OWNER_URL     the same database as role desk_owner, for `swapdesk migrate`
+
+Without a database URL the embedded PostgreSQL in `state_dir` is used; `swapdesk database` or
+`swapdesk demo` runs it.
+"""
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from swapdesk.assets import NetworkSetup, Registry, load
+from swapdesk.embedded import EmbeddedPostgres
+from swapdesk.engine.desk import Terms
+from swapdesk.money import USD_SCALE, parse
+from swapdesk.rates.book import Guards
+from swapdesk.world import Kind
+
+#: In `main` no leg is priced by fewer live sources.
+MAIN_SOURCES_MIN: Final = 2
+_USD_DIGITS: Final = len(str(USD_SCALE)) - 1
+
+
+class BadSettings(Exception):
+    """The site file cannot be used; the text says where and why."""
+
+
+class Strict(BaseModel):
+    """Unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listen(Strict):
+    """An address to listen on; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+
+
+class NetworkSite(Strict):
+    """One network as this site uses it."""
+
+    urls: list[str] = Field(min_length=1)
+    reader: Literal["simulated"] | None = None
+    confirmations: int | None = Field(default=None, ge=1)
+    contracts: dict[str, str] = {}
+    network_usd: str = "0"  #: what paying out costs a customer, in dollars
+    pins: list[tuple[int, str]] = []
+    poll_seconds: float = Field(default=1.0, gt=0)
+
+    @field_validator("network_usd")
+    @classmethod
+    def _dollars(cls, value: str) -> str:
+        parse(value, _USD_DIGITS)
+        return value
+
+
+class TermsSite(Strict):
+    """What the operator charges and allows."""
+
+    base_fee_bps: int = Field(default=50, ge=0, le=5000)
+    window_seconds: int = Field(default=1800, ge=60)
+    vault_silence_seconds: int = Field(default=60, ge=1)
+    sync_silence_seconds: int = Field(default=300, ge=1)
+
+
+class RatesSite(Strict):
+    """Where prices come from. `fixed` is for the dev world only."""
+
+    fixed: dict[str, str] = {}
+    every_seconds: float = Field(default=5.0, gt=0)
+    age_seconds_max: int = Field(default=30, ge=1)
+
+
+class Site(Strict):
+    """Everything a process of the desk needs to know."""
+
+    world: Kind
+    state_dir: Path = Path(".swapdesk")
+    database_url: str | None = None
+    database_owner_url: str | None = None
+    sealing_key_file: Path
+    vault_public_file: Path
+    public: Listen = Listen()
+    private: Listen = Listen()
+    base_url: str | None = None
+    trusted_proxies: list[str] = []
+    webhook_loopback: bool = False
+    log_json: bool = True
+    terms: TermsSite = TermsSite()
+    rates: RatesSite = RatesSite()
+    networks: dict[str, NetworkSite]
+
+    def registry(self) -> Registry:
+        """The registry of this site. BadSettings when networks and world do not fit."""
+        setups = {
+            key: NetworkSetup(n.reader, n.confirmations, n.contracts)
+            for key, n in self.networks.items()
+        }
+        try:
+            return load(self.world.value, setups)
+        except ValueError as wrong:
+            raise BadSettings(str(wrong)) from wrong
+
+    def desk_terms(self) -> Terms:
+        """The terms in the units that the engine counts in."""
+        main = self.world is Kind.MAIN
+        return Terms(
+            base_fee_bps=self.terms.base_fee_bps,
+            network_usd={k: parse(n.network_usd, _USD_DIGITS) for k, n in self.networks.items()},
+            window_ms=self.terms.window_seconds * 1000,
+            guards=Guards(
+                age_ms_max=self.rates.age_seconds_max * 1000,
+                sources_min=MAIN_SOURCES_MIN if main else 1,
+            ),
+            vault_silence_ms=self.terms.vault_silence_seconds * 1000,
+            sync_silence_ms=self.terms.sync_silence_seconds * 1000,
+        )
+
+    def dsn(self, role: Literal["desk_app", "desk_owner"] = "desk_app") -> str:
+        """Where the desk's database is, as `role`."""
+        owner = role == "desk_owner"
+        url = os.environ.get("DATABASE_OWNER_URL" if owner else "DATABASE_URL")
+        url = url or (self.database_owner_url if owner else self.database_url)
+        return url or EmbeddedPostgres(self.state_dir).dsn(role, "desk")
+
+    def vault_public(self) -> "VaultPublic":
+        """What the vault's `init` wrote for the desk. BadSettings without it or of another world."""
+        try:
+            public = VaultPublic.model_validate(json.loads(self.vault_public_file.read_text()))
+        except (OSError, ValueError) as wrong:
+            raise BadSettings(
+                f"cannot read {self.vault_public_file}: {wrong}; `swapdesk-vault init` writes it"
+            ) from wrong
+        if public.world is not self.world:
+            raise BadSettings(f"the vault lives in world {public.world}, this site in {self.world}")
+        return public
+
+
+class VaultPublic(Strict):
+    """The public half of a vault: nothing in here can spend."""
+
+    world: Kind
+    link_key: str  #: Ed25519, hex: signs requests on the link
+    attestation_key: str  #: Ed25519, hex: signs bindings
+    xpubs: dict[str, str]  #: key family -> xpub of its deposit account
+
+
+def load_site(path: Path | None = None) -> Site:
+    """Read the site file. BadSettings tells the file, the field and what is wrong with it."""
+    path = path or Path(os.environ.get("SWAPDESK_SITE", "site.toml"))
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text())
+    except OSError as missing:
+        raise BadSettings(
+            f"cannot read the site file {path}: {missing.strerror}; set SWAPDESK_SITE"
+        ) from missing
+    except tomllib.TOMLDecodeError as wrong:
+        raise BadSettings(f"{path}: {wrong}") from wrong
+    try:
+        site = Site.model_validate(raw)
+    except ValidationError as wrong:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors()]
+        raise BadSettings(f"{path}: " + "; ".join(lines)) from wrong
+    _dev_only(site, path)
+    return site
+
+
+def _dev_only(site: Site, path: Path) -> None:
+    """Fixed rates and loopback webhooks exist only in the dev world."""
+    if site.world is Kind.DEV:
+        return
+    if site.rates.fixed:
+        raise BadSettings(f"{path}: rates.fixed is for the dev world only")
+    if site.webhook_loopback:
+        raise BadSettings(f"{path}: webhook_loopback is for the dev world only")

@@ -18,6 +18,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_only
 
 Tx: TypeAlias = (
     "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
@@ -154,6 +155,17 @@ async def _upgrade(dsn_owner: str, package: str) -> None:
             await connection.run_sync(_run_alembic, package)
     finally:
         await engine.dispose()
+
+
+def run_script(connection: Connection, text: str) -> None:
+    """Run a migration's whole text, many statements, in the transaction that alembic opened.
+
+    SQLAlchemy prepares what it executes, and PostgreSQL prepares one statement at a time; asyncpg's
+    own `execute` sends a script. The SELECT makes sure that the transaction has begun.
+    """
+    connection.exec_driver_sql("SELECT 1")
+    driver: Any = connection.connection.driver_connection
+    await_only(driver.execute(text))
 
 
 def _run_alembic(connection: Connection, package: str) -> None:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from alembic import op
 
+from swapdesk.db import run_script
+
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
     """Create everything; the text is in 0001_spine.sql."""
-    statements = Path(__file__).with_suffix(".sql").read_text()
-    for statement in statements.split("-- ;;"):
-        op.execute(statement)
+    run_script(op.get_bind(), Path(__file__).with_suffix(".sql").read_text())

@@ -1,0 +1,22 @@
+"""Forgetting what only had to be remembered for minutes: nonces and weight buckets."""
+
+from typing import Final
+
+from swapdesk.engine.desk import Desk
+from swapdesk.orders import vault_words
+from swapdesk.partners import store as partners
+
+#: A nonce is refused for at least the documented five minutes; we keep twice that (contract D4).
+NONCE_MS: Final = 600_000
+#: Rows deleted in one transaction: short locks, little to replay.
+CHUNK: Final = 1_000
+
+
+async def sweep_nonces(desk: Desk) -> bool:
+    """Delete one chunk each of old nonces, weight buckets and link nonces; True: call again."""
+    now = desk.world.now()
+    async with desk.db.transaction() as tx:
+        nonces = await partners.forget_nonces(tx, now - NONCE_MS, CHUNK)
+        buckets = await partners.forget_charges(tx, now, CHUNK)
+        await vault_words.forget_nonces(tx, now - NONCE_MS, CHUNK)
+    return CHUNK in (nonces, buckets)

@@ -52,7 +52,12 @@ async def owners(tx: Tx, family: str, addresses: Sequence[str]) -> dict[str, uui
 
 
 async def see(
-    tx: Tx, network: str, transfer: Transfer, order_id: uuid.UUID, seen_ms: int, ref: BlockRef | None
+    tx: Tx,
+    network: str,
+    transfer: Transfer,
+    order_id: uuid.UUID,
+    seen_ms: int,
+    ref: BlockRef | None,
 ) -> bool:
     """Record a transfer to one of our addresses; True if that changed anything.
 
@@ -83,9 +88,7 @@ async def waiting(tx: Tx, network: str) -> list[Deposit]:
 
 async def gone(tx: Tx, deposit: Deposit) -> bool:
     """It is neither in a block nor in the mempool any more."""
-    return (
-        await tx.fetchval(Q.gone, deposit.network, deposit.txid, deposit.position)
-    ) is not None
+    return (await tx.fetchval(Q.gone, deposit.network, deposit.txid, deposit.position)) is not None
 
 
 async def ripe(tx: Tx, network: str, asset: str, height: int) -> list[Deposit]:
@@ -95,9 +98,7 @@ async def ripe(tx: Tx, network: str, asset: str, height: int) -> list[Deposit]:
 
 async def finalise(tx: Tx, deposit: Deposit, at_ms: int) -> int | None:
     """Mark it final; the number of this credit for the books' key. None: it was final already."""
-    return await tx.fetchval(
-        Q.finalise, deposit.network, deposit.txid, deposit.position, at_ms
-    )
+    return await tx.fetchval(Q.finalise, deposit.network, deposit.txid, deposit.position, at_ms)
 
 
 async def of_order(tx: Tx, order_id: uuid.UUID) -> list[Deposit]:

@@ -15,7 +15,9 @@ from swapdesk.orders import store as orders
 from swapdesk.orders.order import Order, OrderView
 
 
-async def find_order(desk: Desk, partner_id: uuid.UUID, order_id: uuid.UUID, token: str) -> OrderView:
+async def find_order(
+    desk: Desk, partner_id: uuid.UUID, order_id: uuid.UUID, token: str
+) -> OrderView:
     """The order for its partner. Refused NOT_FOUND alike for unknown, foreign and wrong token."""
     async with desk.db.transaction() as tx:
         order = await orders.read(tx, order_id)

@@ -33,7 +33,7 @@ async def follow(desk: Desk, tx: Tx, order: Order, market: Market | None) -> Ord
     facts = await facts_of(desk, tx, order)
     cause = classify(order.state, facts)
     if cause is Cause.DEPOSIT_GOOD:
-        return await _exchange_or_wait(desk, tx, order, facts, market)
+        return await _exchange_or_wait(desk, tx, order, market)
     if cause is None:
         if order.next_ms is not None and order.next_ms <= desk.world.now():
             soon = desk.world.now() + desk.terms.reprice_ms
@@ -58,9 +58,7 @@ async def facts_of(desk: Desk, tx: Tx, order: Order) -> Facts:
     )
 
 
-async def _exchange_or_wait(
-    desk: Desk, tx: Tx, order: Order, facts: Facts, market: Market | None
-) -> Order:
+async def _exchange_or_wait(desk: Desk, tx: Tx, order: Order, market: Market | None) -> Order:
     try:
         quote = await live_quote(desk, tx, order, market)
     except Refused:

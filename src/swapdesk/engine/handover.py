@@ -3,10 +3,10 @@
 import uuid
 from collections.abc import Sequence
 
+from swapdesk.db import Tx
 from swapdesk.deposits import store as deposits
 from swapdesk.engine.desk import Desk
 from swapdesk.engine.view import counts
-from swapdesk.db import Tx
 from swapdesk.handoff import (
     PAGE_ROWS_MAX,
     Acknowledged,
@@ -78,7 +78,10 @@ async def acknowledge_intents(desk: Desk, rows: Sequence[tuple[str, int]]) -> No
 async def deposits_of(desk: Desk, order_ids: Sequence[str]) -> dict[str, list[Deposit]]:
     """Where the money of these orders is now; blocks may have changed since the intent."""
     async with desk.db.transaction() as tx:
-        return {id: await _hints(desk, tx, uuid.UUID(id)) for id in order_ids[:PAGE_ROWS_MAX]}
+        return {
+            order_id: await _hints(desk, tx, uuid.UUID(order_id))
+            for order_id in order_ids[:PAGE_ROWS_MAX]
+        }
 
 
 async def note_beat(desk: Desk, beat: Beat) -> bool:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 
@@ -29,7 +30,7 @@ async def note_reports(desk: Desk, reports: Sequence[PayoutReport]) -> list[Payo
     """
     accepted = []
     for report in reports:
-        if await desk.db.retrying(lambda tx, report=report: _note(desk, tx, report)):
+        if await desk.db.retrying(partial(_note, desk, report)):
             accepted.append(report)
         else:
             log.error("report contradicts the desk", order=report.order_id,
@@ -37,7 +38,7 @@ async def note_reports(desk: Desk, reports: Sequence[PayoutReport]) -> list[Payo
     return accepted
 
 
-async def _note(desk: Desk, tx: Tx, report: PayoutReport) -> bool:
+async def _note(desk: Desk, report: PayoutReport, tx: Tx) -> bool:
     order = await orders.lock(tx, uuid.UUID(report.order_id))
     intent = await intents.lock(tx, order.id, report.attempt) if order else None
     if order is None or intent is None or not _agrees(intent, report):
@@ -75,9 +76,7 @@ async def _sent(desk: Desk, tx: Tx, order: Order, intent: Intent, report: Payout
 
 async def _final(desk: Desk, tx: Tx, order: Order, intent: Intent, report: PayoutReport) -> bool:
     now = desk.world.now()
-    await intents.ended(
-        tx, intent, "final", now, txid=report.txid, fee=report.fee_units, why=None
-    )
+    await intents.ended(tx, intent, "final", now, txid=report.txid, fee=report.fee_units, why=None)
     network = desk.registry.network_of(intent.asset)
     for entry in (
         entries.paid(order.id, intent.attempt, network.key, intent.asset, intent.units),

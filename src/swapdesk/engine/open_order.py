@@ -63,17 +63,17 @@ async def open_order(desk: Desk, ask: OrderAsk) -> Opened:
     within_bounds(quote)
 
     async def work(tx: Tx) -> Opened:
-        id, token = desk.world.uuid(), desk.world.token(TOKEN_BYTES)
+        order_id, token = desk.world.uuid(), desk.world.token(TOKEN_BYTES)
         if claim:
             await tx.execute(f"SET LOCAL lock_timeout = '{KEY_WAIT_SECONDS_MAX}s'")
-            first = await orders.claim_key(tx, claim, id, desk.world.now())
+            first = await orders.claim_key(tx, claim, order_id, desk.world.now())
             if replayed := await _replay(desk, tx, claim, first):
                 return replayed
         for network, address in ((ask.dst.network, destination), (ask.src.network, refund)):
             if await desk.pay_in.owns(tx, network, address):
                 raise Refused(No.INVALID, "one of our own pay-in addresses")
-        index, address = await desk.pay_in.reserve(tx, ask.src, id)
-        order = _order(desk, ask, quote, market, id, token)
+        index, address = await desk.pay_in.reserve(tx, ask.src, order_id)
+        order = _order(desk, ask, quote, market, order_id, token)
         order = msgspec.structs.replace(
             order, destination=destination, refund_address=refund,
             address_index=index, address=address,

@@ -30,6 +30,4 @@ async def view_of(desk: Desk, tx: Tx, order: Order) -> OrderView:
 
 def counts(deposit: deposits.Deposit, asset: Asset) -> bool:
     """True for a deposit of the order's own asset that is here and above dust."""
-    return (
-        deposit.asset == asset.code and not deposit.gone and deposit.units >= asset.dust_units
-    )
+    return deposit.asset == asset.code and not deposit.gone and deposit.units >= asset.dust_units

@@ -130,9 +130,7 @@ def taken_back(a: Arrived, owed: int) -> Entry:
 
 def exchanged(id: uuid.UUID, rev: int, partner_id: uuid.UUID, terms: Exchange) -> Entry:
     """The customer's coins became ours and we owe the other asset. Every share has its line."""
-    owed = (
-        terms.gross_units - terms.base_fee_units - terms.markup_units - terms.network_fee_units
-    )
+    owed = terms.gross_units - terms.base_fee_units - terms.markup_units - terms.network_fee_units
     assert owed == terms.to_units > 0, "the working of a price adds up"
     return entry(
         f"exchange/{id}/{rev}", "exchanged", id,

@@ -17,15 +17,15 @@ async def post(tx: Tx, world: World, entry: Entry) -> bool:
     """
     if not entry.postings:
         return False
-    id = await tx.fetchval(
+    entry_id = await tx.fetchval(
         Q.insert_entry, world.uuid(), entry.key, entry.kind, entry.order_id, world.now()
     )
-    if id is None:
+    if entry_id is None:
         return False
     # Lock order of the balances: the same for every transaction, or two of them deadlock.
     lines = sorted(entry.postings, key=lambda p: (p.account, p.asset))
     await tx.execute(
-        Q.insert_postings, id, [p.account for p in lines], [p.asset for p in lines],
+        Q.insert_postings, entry_id, [p.account for p in lines], [p.asset for p in lines],
         [p.units for p in lines],
     )  # fmt: skip
     return True

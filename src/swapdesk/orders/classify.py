@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from swapdesk.orders.states import Cause, State
+from swapdesk.orders.states import OPEN, Cause, State
 
 
 class Arrival(msgspec.Struct, frozen=True):
@@ -68,17 +68,23 @@ def classify(state: State, facts: Facts) -> Cause | None:
 
     Money that is still on its way is waited for while what is final is too little or late.
     """
-    if state not in (State.WAITING, State.CONFIRMING, State.EXPIRED):
+    if state is State.EXPIRED:
+        return Cause.DEPOSIT_ODD if facts.final_units else None
+    if state not in OPEN:
         return None
     if facts.final_units:
-        if not hold_reasons(state, facts):
-            return Cause.DEPOSIT_GOOD
-        too_little = facts.final_units < facts.min_units
-        if facts.pending_units and too_little and state is not State.EXPIRED:
-            return Cause.DEPOSIT_SEEN if state is State.WAITING else None
-        return Cause.DEPOSIT_ODD
+        return _final(state, facts)
     if facts.pending_units:
         return Cause.DEPOSIT_SEEN if state is State.WAITING else None
     if facts.window_closed:
-        return None if state is State.EXPIRED else Cause.WINDOW_CLOSED
+        return Cause.WINDOW_CLOSED
     return Cause.DEPOSIT_LOST if state is State.CONFIRMING else None
+
+
+def _final(state: State, facts: Facts) -> Cause | None:
+    """Money is here; enough of it, or is more on its way?"""
+    if not hold_reasons(state, facts):
+        return Cause.DEPOSIT_GOOD
+    if facts.pending_units and facts.final_units < facts.min_units:
+        return Cause.DEPOSIT_SEEN if state is State.WAITING else None
+    return Cause.DEPOSIT_ODD

@@ -2,7 +2,6 @@
 
 import uuid
 
-
 import asyncpg
 import msgspec
 
@@ -193,5 +192,3 @@ def of_row(row: asyncpg.Record) -> Order:
         address_index=row["address_index"],
         address=row["address"],
     )
-
-

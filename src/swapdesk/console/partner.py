@@ -1,0 +1,99 @@
+"""`swapdesk partner`: who may ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from swapdesk.console.session import ask
+from swapdesk.console.show import as_json, as_table, moment
+
+if TYPE_CHECKING:
+    from swapdesk.engine.desk import Desk
+    from swapdesk.partners.partner import Credentials, Partner
+
+app = typer.Typer(no_args_is_help=True, help="Partners: who may open orders through the API.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What you call this partner.")],
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Where order events go; public https.")
+    ] = None,
+    markup_bps: Annotated[
+        int, typer.Option(help="The partner's own share in basis points; 50 is 0.5 %.")
+    ] = 0,
+    json: Json = False,
+) -> None:
+    """Create a partner and print its credentials, once.
+
+    The secrets are stored sealed and can never be shown again: hand them over now.
+
+    Example:
+
+        swapdesk partner create "Blue Wallet" --webhook-url https://blue.example/hooks --markup-bps 50
+    """
+
+    async def question(desk: Desk) -> Credentials:
+        from swapdesk.engine.partner_admin import create_partner
+        from swapdesk.partners.secrets import read_key_file
+        from swapdesk.settings import BadSettings, load_site
+
+        file = load_site().sealing_key_file
+        try:
+            sealer = read_key_file(file)
+        except OSError as missing:
+            raise BadSettings(
+                f"cannot read the sealing key {file}: {missing.strerror}"
+            ) from missing
+        return await create_partner(
+            desk, sealer, name=name, webhook_url=webhook_url, markup_bps=markup_bps
+        )
+
+    made = ask(question)
+    if json:
+        as_json(made)
+        return
+    rows = [
+        ("API key", made.api_key),
+        ("API secret", made.api_secret),
+        ("webhook secret", made.webhook_secret),
+    ]
+    as_table(f"Partner {name} ({made.partner_id})", ("credential", "value"), rows)
+    print("The secrets are not shown again.")
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """Every partner, oldest first, without secrets.
+
+    Example:
+
+        swapdesk partner list
+    """
+
+    async def question(desk: Desk) -> list[Partner]:
+        from swapdesk.engine.partner_admin import list_partners
+
+        return await list_partners(desk)
+
+    partners = ask(question)
+    if json:
+        as_json(partners)
+        return
+    as_table(
+        "Partners",
+        ("name", "on", "markup bps", "weight/min", "webhook", "API keys", "since", "id"),
+        [
+            (
+                p.name, "yes" if p.enabled else "no", p.markup_bps, p.weight_per_minute,
+                p.webhook_url, " ".join(p.api_keys), moment(p.created_ms), p.id,
+            )
+            for p in partners
+        ],
+        right=("markup bps", "weight/min"),
+    )  # fmt: skip

@@ -1,33 +1,34 @@
 """Hands on real chains for the conformance suite: pay, mine, undo blocks, stop the node."""
 
 import asyncio
-import contextlib
 import hashlib
 import itertools
-import os
-import shutil
-import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Protocol
-
-import pytest
 
 from swapdesk import assets
 from swapdesk.assets import NetworkSetup, Registry
 from swapdesk.chains import base58, codec
 from swapdesk.chains.bitcoin import BitcoinReader
 from swapdesk.chains.evm import EvmReader
-from swapdesk.chains.reader import NodeTrouble, Reader
+from swapdesk.chains.reader import Reader
 from swapdesk.chains.rpc import Caller, Rpc
-from swapdesk.chains.simulated import SimulatedReader
+from swapdesk.chains.simchain import SimChain
+from swapdesk.chains.simulated import LocalCaller, SimulatedReader
+from swapdesk.child import Child
 from swapdesk.demo import tokens
+from swapdesk.demo.nodes import Anvil, Bitcoind, free_port
+from swapdesk.world import RealWorld
 from swapdesk_vault.keys import PrivateKey
+from tests.nodes import need
 
-NODES = Path(__file__).parents[2] / ".cache/nodes/bin"
 START_SECONDS = 30
+STOP_SECONDS = 10
+#: Blocks that a pruned node always keeps (MIN_BLOCKS_TO_KEEP).
+KEPT_BLOCKS = 288
 _NUMBERS = itertools.count(1)
 
 
@@ -36,7 +37,7 @@ class Driver(Protocol):
 
     registry: Registry
     network: assets.Network
-    rpc: Rpc
+    rpc: Caller
     waits: frozenset[str]  #: assets whose waiting transfers the reader can see
     several: str | None  #: asset of which one transaction can pay several addresses
 
@@ -69,34 +70,24 @@ class Driver(Protocol):
         ...
 
 
-class _Node:
-    """What the drivers share: a process and the RPC to it."""
+class _Chain:
+    """What the drivers share."""
 
     registry: Registry
     network: assets.Network
-    rpc: Rpc
-    url: str = "http://127.0.0.1:1"
-    _process: asyncio.subprocess.Process | None = None
+    rpc: Caller
+    url: str
+    _stop: Callable[[], object] | None = None
 
-    async def _run(self, *command: str | Path, log: Path) -> asyncio.subprocess.Process:
-        with log.open("wb") as out:
-            self._process = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=out)
-        return self._process
-
-    async def _ready(self, method: str) -> None:
-        async with asyncio.timeout(START_SECONDS):
-            while True:
-                with contextlib.suppress(NodeTrouble):
-                    await self.rpc.call(method, [], object)
-                    return
-                await asyncio.sleep(0.02)
+    def _connect(self, url: str, stop: Callable[[], object]) -> None:
+        self.url, self._stop = url, stop
+        self.rpc = Rpc(url)
 
     async def close(self) -> None:
         """See Driver.close."""
-        if self._process is not None:
+        if self._stop is not None:
             await self.rpc.close()
-            self._process.kill()
-            await self._process.wait()
+            self._stop()
 
     def fresh_address(self) -> str:
         """An address nobody used before."""
@@ -104,13 +95,20 @@ class _Node:
         return codec.address_of_key(self.network.key, "dev", PrivateKey(secret).public)
 
 
-class BitcoinDriver(_Node):
+class PrunedBitcoind(Bitcoind):
+    """One that really prunes a short chain: its block files are tiny."""
+
+    def _flags(self) -> list[str]:
+        return [*super()._flags(), "-prune=1", "-fastprune"]
+
+
+class BitcoinDriver(_Chain):
     """A pruned bitcoind without txindex and without wallet."""
 
     waits = frozenset({"btc"})
     several: str | None = "btc"
     OWN_BLOCKS = 60
-    BURIED_BLOCKS = 440  #: more than the 288 that a pruned node always keeps
+    BURIED_BLOCKS = 700
     FEE = 10_000
     COIN = 50 * 10**8
 
@@ -124,19 +122,15 @@ class BitcoinDriver(_Node):
 
     async def start(self, folder: Path) -> None:
         """See Driver.start."""
-        binary, port = find_node("bitcoind"), free_port()
-        self.url = f"http://u:p@127.0.0.1:{port}"
-        self.rpc = Rpc(self.url)
-        options = "-regtest -server -listen=0 -dnsseed=0 -disablewallet -prune=1 -fastprune -par=1"
-        options += " -dbcache=16 -persistmempool=0 -rpcuser=u -rpcpassword=p"
-        where = [f"-datadir={folder}", f"-rpcport={port}"]
-        await self._run(binary, *options.split(), *where, log=folder / "log")
-        await self._ready("getblockcount")
+        need("bitcoind")
+        node = PrunedBitcoind(folder)
+        node.start()
+        self._connect(node.url, node.stop)
         blocks = await self._call("generatetoaddress", [self.OWN_BLOCKS, self._own])
         for block in blocks:
             self._coins.append((await self._call("getblock", [block, 1]))["tx"][0])
         await self.mine(self.BURIED_BLOCKS)
-        await self._call("pruneblockchain", [self.BURIED_BLOCKS // 2])
+        await self._call("pruneblockchain", [self.BURIED_BLOCKS - KEPT_BLOCKS])
 
     async def pay(self, asset: str, payments: dict[str, int]) -> str:
         """See Driver.pay."""
@@ -177,7 +171,7 @@ class BitcoinDriver(_Node):
         return await self.rpc.call(method, params, object)
 
 
-class EvmDriver(_Node):
+class EvmDriver(_Chain):
     """An anvil that mines on demand. USDT is a plain token, USDC returns nothing like Tether."""
 
     waits = frozenset({"eth"})
@@ -186,12 +180,10 @@ class EvmDriver(_Node):
 
     async def start(self, folder: Path) -> None:
         """See Driver.start."""
-        binary, port = find_node("anvil"), free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.rpc = Rpc(self.url)
-        options = "--no-mining --max-persisted-states 0 --threads 1 --silent --chain-id 31337"
-        await self._run(binary, "--port", str(port), *options.split(), log=folder / "log")
-        await self._ready("eth_chainId")
+        need("anvil")
+        node = Anvil(folder)
+        node.start()
+        self._connect(node.url, node.stop)
         self.accounts = await self.rpc.call("eth_accounts", [], list[str])
         self.owner = self.accounts[0]
         supply = tokens.words(self.SUPPLY)
@@ -236,7 +228,7 @@ class EvmDriver(_Node):
         return EvmReader(self.network, self.registry, rpc or Rpc(self.url))
 
 
-class SimulatedDriver(_Node):
+class SimulatedDriver(_Chain):
     """The program of the simulated chain, standing for Tron."""
 
     waits = frozenset({"trx", "usdt_trc20"})
@@ -248,13 +240,14 @@ class SimulatedDriver(_Node):
 
     async def start(self, folder: Path) -> None:
         """See Driver.start."""
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.rpc = Rpc(self.url)
         program = [sys.executable, "-m", "swapdesk.chains.simchain", "--network", "tron"]
+        log, port = folder / "log", free_port()
         where = ["--file", str(folder / "chain"), "--port", str(port)]
-        await self._run(*program, *where, log=folder / "log")
-        await self._ready("sim_tip")
+        child = Child([*program, *where], log=log, cwd=folder)
+        self._connect(f"http://127.0.0.1:{port}", lambda: child.stop(STOP_SECONDS))
+        async with asyncio.timeout(START_SECONDS):
+            while b"ready" not in log.read_bytes():
+                await asyncio.sleep(0.01)
 
     async def pay(self, asset: str, payments: dict[str, int]) -> str:
         """See Driver.pay."""
@@ -274,10 +267,29 @@ class SimulatedDriver(_Node):
         return SimulatedReader(self.network, rpc or Rpc(self.url))
 
 
+class LocalDriver(SimulatedDriver):
+    """The simulated chain inside this process, as the simulation by seed uses it."""
+
+    async def start(self, folder: Path) -> None:
+        """See Driver.start."""
+        self.rpc = self.caller = LocalCaller(
+            SimChain(self.network, self.registry, RealWorld(), str(folder / "chain"))
+        )
+
+    async def close(self) -> None:
+        """See Driver.close."""
+        self.caller.stopped = True
+        self.caller.chain.close()
+
+    def reader(self, rpc: Caller | None = None) -> Reader:
+        """See Driver.reader."""
+        return SimulatedReader(self.network, rpc or self.rpc)
+
+
 class Tampering:
     """A node that lies: answers of a real one, changed on the way."""
 
-    def __init__(self, rpc: Rpc, changes: dict[str, Any]) -> None:
+    def __init__(self, rpc: Caller, changes: dict[str, Any]) -> None:
         """`changes`: method -> function of the decoded answer, or an exception to raise."""
         self._rpc = rpc
         self._changes = changes
@@ -301,19 +313,3 @@ class Tampering:
 def show_coins(units: int) -> str:
     """Bitcoin's RPC takes amounts as decimal strings."""
     return format(Decimal(units).scaleb(-8), "f")
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def find_node(name: str) -> Path:
-    """The program of `make nodes`, or of the PATH. Without one: skip here, fail in CI."""
-    found = NODES / name if (NODES / name).exists() else shutil.which(name)
-    if found is None:
-        assert "CI" not in os.environ, f"no {name}: make nodes"
-        pytest.skip(f"no {name}: make nodes")
-    return Path(found)

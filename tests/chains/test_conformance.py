@@ -9,7 +9,7 @@ from swapdesk import assets
 from swapdesk.chains.connect import open_reader
 from swapdesk.chains.reader import NodeTrouble
 from tests.chains.conformance import *  # noqa: F403 the suite itself
-from tests.chains.drivers import BitcoinDriver, Driver, EvmDriver, SimulatedDriver
+from tests.chains.drivers import BitcoinDriver, Driver, EvmDriver, LocalDriver, SimulatedDriver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nodes]
 
@@ -17,6 +17,7 @@ DRIVERS: dict[str, Callable[[], Driver]] = {
     "bitcoin": BitcoinDriver,
     "evm": EvmDriver,
     "simulated": SimulatedDriver,
+    "in process": LocalDriver,
 }
 
 

@@ -173,14 +173,14 @@ class BitcoinReader:
         if tip.ref.height - since_height > LOCATE_BLOCKS_MAX:
             raise NodeTrouble(f"{self.network.key}: {txid} is sought too far back")
         wanted = bytes.fromhex(txid)
-        while block.ref.height >= since_height:
-            if block.has(wanted):
-                depth = tip.ref.height - block.ref.height + 1
-                return Inclusion(block.ref, depth, ok=True, fee_units=None)
-            if block.ref.height == 0:
-                break
+        while not block.has(wanted):
+            if block.ref.height <= max(0, since_height):
+                return None
             block = await self._thin(block.ref.parent)
-        return None
+        if block.ref.height < since_height:
+            return None
+        depth = tip.ref.height - block.ref.height + 1
+        return Inclusion(block.ref, depth, ok=True, fee_units=None)
 
     async def close(self) -> None:
         """See Reader.close."""

@@ -16,14 +16,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from swapdesk import assets
+from swapdesk.chains.rpc import IDLE_SECONDS_MAX
 from swapdesk.chains.simchain import SimChain, SimRefused
 from swapdesk.world import RealWorld
 
 #: Largest request read; a transaction in hexadecimal takes 4 kB.
 BODY_BYTES_MAX: Final = 16_384
 BAD_REQUEST: Final = -32600
+#: Longer than our own clients keep an idle connection, so that they are the ones who close it.
+KEEP_ALIVE_SECONDS: Final = 30
 #: A client that keeps its connection open holds up the end no longer than this.
 FAREWELL_SECONDS: Final = 1
+
+assert KEEP_ALIVE_SECONDS > IDLE_SECONDS_MAX
 
 
 class _Call(msgspec.Struct):
@@ -80,6 +85,7 @@ async def _serve(chain: SimChain, block_ms: int, listener: socket.socket) -> Non
         app(chain, block_ms),
         log_level="warning",
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=FAREWELL_SECONDS,
     )
     server = _Server(config, chain.network.name)

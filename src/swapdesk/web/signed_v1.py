@@ -1,0 +1,189 @@
+"""Signed v1: POST /api/v1/{currencies,pairs,price,create,order} (contract A5).
+
+Each endpoint is a plain function from a caller and a raw body to a body; `Route` says who may
+call it and what that weighs. The dispatcher in `web/app.py` does the rest.
+"""
+
+import hashlib
+import hmac
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+import structlog
+
+from swapdesk.engine.desk import Desk
+from swapdesk.engine.find_order import find_order
+from swapdesk.engine.open_order import OrderAsk, open_order
+from swapdesk.engine.quote import offered, quote
+from swapdesk.errors import No, Refused
+from swapdesk.partners.partner import Caller
+from swapdesk.partners.secrets import Sealer, SigningKeys
+from swapdesk.pricing import Ask
+from swapdesk.web import signed_v1_words as words
+from swapdesk.web.call import Answer, Call, ClientGone, read_body
+from swapdesk.web.doors import Doors, read_claims
+from swapdesk.web.public_bucket import PublicBucket
+from swapdesk.webhooks.events import order_dto
+
+#: How long a process answers the catalogue from memory.
+CATALOGUE_MS: Final = 30_000
+CREATE_WEIGHT: Final = 50
+
+Headers = tuple[tuple[bytes, bytes], ...]
+NO_STORE: Final = (b"cache-control", b"no-store")
+CORS: Final = (b"access-control-allow-origin", b"*")
+CLOSE: Final = (b"connection", b"close")
+
+log = structlog.get_logger()
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One endpoint: who may call it, what it weighs, what answers."""
+
+    name: str
+    work: Callable[[Caller | None, Call, bytes], Awaitable[bytes]]
+    required: bool = True  #: False: unsigned callers are served too, from the public bucket
+    weight: int = 1
+    headers: Headers = ()
+
+    @property
+    def cors(self) -> bool:
+        """True where scripts of other sites may read the answer."""
+        return CORS in self.headers
+
+
+class SignedV1:
+    """The dialect on one desk."""
+
+    def __init__(self, desk: Desk, sealer: Sealer, bucket: PublicBucket) -> None:
+        self._desk = desk
+        self._doors = Doors(desk, SigningKeys(sealer))
+        self._bucket = bucket
+        self._key_of_keys = sealer.derive("idempotency")
+        self._catalogue: dict[str, tuple[int, bytes]] = {}
+
+    def routes(self) -> dict[str, Route]:
+        """Path -> route; all of them are POST."""
+        return {
+            "/api/v1/currencies": Route("currencies", self.currencies, required=False, headers=(CORS,)),
+            "/api/v1/pairs": Route("pairs", self.pairs, required=False, headers=(CORS, NO_STORE)),
+            "/api/v1/price": Route("price", self.price, required=False, headers=(CORS,)),
+            "/api/v1/create": Route("create", self.create, weight=CREATE_WEIGHT),
+            "/api/v1/order": Route("order", self.order),
+        }  # fmt: skip
+
+    async def answer(self, route: Route, call: Call) -> Answer:
+        """Check who calls, do the work, and say every outcome in this dialect. ClientGone."""
+        try:
+            claims = read_claims(call.headers, required=route.required)
+            if claims is None:
+                self._bucket.take(call.peer)
+            body = await read_body(call)
+            if body is None:
+                return refusal(Refused(No.INVALID, "body too long"), (*route.headers, CLOSE))
+            caller = await self._doors.enter(claims, body, route.weight) if claims else None
+            return Answer(200, await route.work(caller, call, body), route.headers)
+        except Refused as no:
+            log.debug("refused", endpoint=route.name, no=no.no.value, why=no.why)
+            return refusal(no, route.headers)
+        except ClientGone:
+            raise
+        except Exception:
+            log.exception("unexpected", endpoint=route.name)
+            return failure(*words.INTERNAL, route.headers)
+
+    async def currencies(self, _caller: Caller | None, _call: Call, body: bytes) -> bytes:
+        """What can be swapped."""
+        words.decode(body, words.Nothing)
+        return await self._from_catalogue("currencies")
+
+    async def pairs(self, _caller: Caller | None, _call: Call, body: bytes) -> bytes:
+        """Which way it can be swapped."""
+        words.decode(body, words.Nothing)
+        return await self._from_catalogue("pairs")
+
+    async def _from_catalogue(self, page: str) -> bytes:
+        """A page of the catalogue, at most CATALOGUE_MS old. An empty one is never kept."""
+        now = self._desk.world.now()
+        made_ms, known = self._catalogue.get(page, (0, b""))
+        if known and now - made_ms < CATALOGUE_MS:
+            return known
+        registry, offer = self._desk.registry, await offered(self._desk)
+        name = {asset.code: registry.network_of(asset).name for asset in offer.assets}
+        fresh = {
+            "currencies": [words.currency(registry, asset) for asset in offer.assets],
+            "pairs": [
+                words.Pair(a.code, b.code, name[a.code], name[b.code]) for a, b in offer.pairs
+            ],
+        }
+        bodies = {key: words.success(rows) for key, rows in fresh.items()}
+        if offer.pairs:
+            self._catalogue = {key: (now, text) for key, text in bodies.items()}
+        return bodies[page]
+
+    async def price(self, caller: Caller | None, _call: Call, body: bytes) -> bytes:
+        """What a swap would give now. Strangers get the base rate, whatever `afftax` they send."""
+        ask = words.decode(body, words.PriceAsk)
+        quoted = await quote(self._desk, self._ask(ask, caller))
+        return words.success(words.price(self._desk.registry, quoted))
+
+    async def create(self, caller: Caller | None, call: Call, body: bytes) -> bytes:
+        """Open an order, or repeat the one that this Idempotency-Key opened."""
+        assert caller is not None, "the route requires a caller"
+        key = call.headers.get(b"idempotency-key")
+        if key is not None and not words.IDEMPOTENCY_KEY.fullmatch(key):
+            raise Refused(No.INVALID, "idempotency key")
+        ask = words.decode(body, words.CreateAsk)
+        terms = self._ask(ask, caller)
+        words.agrees(self._desk.registry, terms.src, ask.from_network)
+        words.agrees(self._desk.registry, terms.dst, ask.to_network)
+        opened = await open_order(
+            self._desk,
+            OrderAsk(
+                partner_id=caller.partner_id,
+                src=terms.src,
+                dst=terms.dst,
+                direction=terms.direction,
+                units=terms.units,
+                markup_bps=terms.markup_bps,
+                destination=ask.to_address,
+                refund_address=ask.refund_address,
+                key_hash=hmac.digest(self._key_of_keys, key, "sha256") if key else None,
+                body_hash=hashlib.sha256(body).digest(),
+            ),
+        )
+        return words.success(words.created(self._desk.registry, opened))
+
+    async def order(self, caller: Caller | None, _call: Call, body: bytes) -> bytes:
+        """The order as it stands. Unknown, foreign and wrong token are one answer."""
+        assert caller is not None, "the route requires a caller"
+        ask = words.decode(body, words.FindAsk)
+        if not (words.ORDER_ID.fullmatch(ask.id) and words.TOKEN.fullmatch(ask.token)):
+            raise Refused(No.NOT_FOUND, "malformed id or token")
+        view = await find_order(self._desk, caller.partner_id, uuid.UUID(ask.id), ask.token)
+        return words.success(order_dto(view, self._desk.registry))
+
+    def _ask(self, ask: words.PriceAsk | words.CreateAsk, caller: Caller | None) -> Ask:
+        """What is asked, in the desk's terms. Markup: body, else partner; none for strangers."""
+        registry = self._desk.registry
+        src, dst = words.asset(registry, ask.from_ccy), words.asset(registry, ask.to_ccy)
+        decimals = src.decimals if ask.direction == "from" else dst.decimals
+        markup = 0 if caller is None else caller.markup_bps
+        if caller is not None and ask.afftax is not None:
+            markup = ask.afftax
+        return Ask(src, dst, ask.direction, words.units(ask.amount, decimals), markup)
+
+
+def refusal(no: Refused, headers: Headers = ()) -> Answer:
+    """A "no" in the words of this dialect; 429 says when to come back."""
+    if no.retry_after_seconds is not None:
+        headers = (*headers, (b"retry-after", b"%d" % no.retry_after_seconds))
+    return failure(*words.REFUSAL[no.no], headers)
+
+
+def failure(status: int, code: int, msg: str, headers: Headers = ()) -> Answer:
+    """An error body: the code and its constant, no hint of what was wrong."""
+    body = b'{"code":%d,"msg":"%s"}' % (code, msg.encode())
+    return Answer(status, body, headers, code)

@@ -189,3 +189,33 @@ SELECT n.nonce, p.asset, p.units,
   FROM payment p JOIN nonce n USING (order_id, attempt)
  WHERE n.network = $1 AND n.sender = $2 AND p.ended_ms IS NULL
  ORDER BY n.nonce
+
+-- name: initialise
+INSERT INTO vault_meta (world, link_key, created_ms) VALUES ($1, $2, $3)
+ON CONFLICT DO NOTHING
+
+-- name: meta
+SELECT world, link_key, fence, created_ms FROM vault_meta
+
+-- name: running
+-- The advisory lock of the running vault, seen from outside: its key is split in two halves.
+SELECT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()
+                  AND l.classid = 0 AND l.objid::bigint = $1)
+
+-- name: stops
+SELECT at_ms, reason FROM stop s
+ WHERE NOT EXISTS (SELECT 1 FROM resumed r WHERE r.stop_id = s.id) ORDER BY id
+
+-- name: counts
+SELECT (SELECT count(*) FROM binding) AS bindings,
+       count(*) FILTER (WHERE ended_ms IS NULL) AS live,
+       count(*) FILTER (WHERE ended_ms IS NULL AND signed_ms IS NOT NULL) AS signed,
+       count(*) FILTER (WHERE outcome = 'final') AS final,
+       count(*) FILTER (WHERE outcome = 'refused') AS refused,
+       count(*) FILTER (WHERE outcome IN ('conflicted', 'reverted')) AS void,
+       (SELECT count(*) FROM report WHERE accepted_ms IS NULL) AS reports_due
+  FROM payment
+
+-- name: recent_alarms
+SELECT at_ms, order_id, attempt, detail FROM event WHERE kind = 'alarm' ORDER BY id DESC LIMIT $1

@@ -1,0 +1,1 @@
+"""The vault: policy, journal, senders, hostile desks, kills."""

@@ -37,7 +37,6 @@ MIGRATION_LOCK: Final = 0x53574150
 MIGRATION_SECONDS_MAX: Final = 120
 
 _NAME: Final = re.compile(r"^-- name: *([a-z][a-z0-9_]*) *$", re.MULTILINE)
-_MONEY_TYPES: Final = (("pg_catalog", "numeric"), ("public", "units"), ("public", "signed_units"))
 
 
 def _encode_units(value: object) -> str:
@@ -46,19 +45,14 @@ def _encode_units(value: object) -> str:
     return str(value)
 
 
-async def set_codecs(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    """Make a connection refuse anything but `int` for money. ValueError on reading a fraction."""
-    for schema, name in _MONEY_TYPES:
-        known = await connection.fetchval(
-            "SELECT 1 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
-            " WHERE t.typname = $1 AND n.nspname = $2",
-            name,
-            schema,
-        )
-        if known:
-            await connection.set_type_codec(
-                name, schema=schema, encoder=_encode_units, decoder=int, format="text"
-            )
+async def set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Make a connection refuse anything but `int` for money. ValueError on reading a fraction.
+
+    The domains `units` and `signed_units` follow their base type.
+    """
+    await connection.set_type_codec(
+        "numeric", schema="pg_catalog", encoder=_encode_units, decoder=int, format="text"
+    )
 
 
 class Database:

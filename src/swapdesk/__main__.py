@@ -1,0 +1,5 @@
+"""`python -m swapdesk` is `swapdesk`."""
+
+from swapdesk.run import main
+
+main()

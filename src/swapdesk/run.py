@@ -1,0 +1,129 @@
+"""The `swapdesk` program: builds every process of the desk from one site file.
+
+Everything heavy is imported inside the command that needs it, so that `--help` answers at once.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from swapdesk.console import books, order, partner
+from swapdesk.demo import cli as demo
+
+if TYPE_CHECKING:  # the site file's reader pulls in pydantic, which `--help` does not need
+    from swapdesk.settings import Site
+
+#: Exit status for a site file, database or address that cannot be used.
+BAD_SITE: Final = 2
+
+app = typer.Typer(
+    help="A self-hosted instant-exchange desk: coins in on one chain, coins out on another.\n\n"
+    "See it work:   swapdesk demo\n\n"
+    "Run a site:    swapdesk migrate; swapdesk web & swapdesk worker & swapdesk-vault run &\n\n"
+    "The site file is ./site.toml or $SWAPDESK_SITE; DATABASE_URL overrides its database.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(partner.app, name="partner")
+app.add_typer(order.app, name="order")
+app.add_typer(books.app, name="books")
+app.add_typer(demo.app, name="demo")
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the desk's database to the newest schema. Safe to repeat and to run concurrently."""
+    from swapdesk.db import migrate as run_migrations
+
+    def work(site: "Site") -> Awaitable[None]:
+        return run_migrations(site.dsn("desk_owner"), "desk")
+
+    _run(work)
+    typer.echo("the desk's database has the newest schema")
+
+
+@app.command()
+def web() -> None:
+    """Serve the Partner API on the public listener, the vault's link on the private one."""
+    from swapdesk.serve_site import serve_site
+
+    _run_until_stopped(serve_site)
+
+
+@app.command()
+def worker() -> None:
+    """Watch chains, keep rates, run timers, deliver webhooks. Run as many as you like."""
+    from swapdesk.worker import run_worker
+
+    _run_until_stopped(run_worker)
+
+
+@app.command()
+def database(
+    state: Annotated[Path, typer.Option(help="Folder of the cluster.")] = Path(".swapdesk"),
+) -> None:
+    """Run the embedded PostgreSQL with the desk's roles until stopped (Ctrl-C)."""
+    from swapdesk.embedded import EmbeddedPostgres, NoPostgres
+    from swapdesk.roles import provision
+    from swapdesk.world import RealWorld
+
+    async def wait() -> None:
+        await provision(cluster.dsn(), cluster.secrets, RealWorld())
+        typer.echo(f"PostgreSQL runs in {state}; next: swapdesk migrate. Ctrl-C stops it.")
+        await _stopped().wait()
+
+    try:
+        with EmbeddedPostgres(state) as cluster:
+            asyncio.run(wait())
+    except NoPostgres as trouble:
+        _fail(str(trouble))
+
+
+def _stopped() -> asyncio.Event:
+    """An event that SIGINT and SIGTERM set, also when they were inherited as ignored."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _run(work: "Callable[[Site], Awaitable[None]]") -> None:
+    """Load the site and run `work`; what the operator can mend is one line and BAD_SITE."""
+    from swapdesk.build import NoDatabase
+    from swapdesk.logs import set_up
+    from swapdesk.partners.secrets import Unsealable
+    from swapdesk.settings import BadSettings, load_site
+
+    async def session() -> None:
+        await work(site)
+
+    try:
+        site = load_site()
+        set_up(json=site.log_json)
+        asyncio.run(session())
+    except (BadSettings, NoDatabase, Unsealable) as trouble:
+        _fail(str(trouble))
+    except OSError as trouble:
+        _fail(f"{trouble.filename or 'the site'}: {trouble.strerror or trouble}")
+
+
+def _run_until_stopped(work: "Callable[[Site, asyncio.Event], Awaitable[None]]") -> None:
+    async def session(site: "Site") -> None:
+        await work(site, _stopped())
+
+    _run(session)
+
+
+def _fail(why: str) -> None:
+    typer.echo(f"swapdesk: {why}", err=True)
+    sys.exit(BAD_SITE)
+
+
+def main() -> None:
+    """Entry point of the program."""
+    app()

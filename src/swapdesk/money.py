@@ -39,7 +39,8 @@ def parse(text: str, decimals: int) -> int:
         raise BadAmount("amount is not a plain decimal number")
     if len(fraction) > FRACTION_DIGITS_MAX:
         raise BadAmount("amount has too many digits after the point")
-    return int(whole) * 10**decimals + int((fraction + "0" * decimals)[:decimals] or "0")
+    scale: int = 10**decimals
+    return int(whole) * scale + int((fraction + "0" * decimals)[:decimals] or "0")
 
 
 def _digits(text: str) -> bool:

@@ -98,7 +98,8 @@ async def ripe(tx: Tx, network: str, asset: str, height: int) -> list[Deposit]:
 
 async def finalise(tx: Tx, deposit: Deposit, at_ms: int) -> int | None:
     """Mark it final; the number of this credit for the books' key. None: it was final already."""
-    return await tx.fetchval(Q.finalise, deposit.network, deposit.txid, deposit.position, at_ms)
+    rev: int | None = await tx.fetchval(Q.finalise, deposit.network, deposit.txid, deposit.position, at_ms)
+    return rev
 
 
 async def of_order(tx: Tx, order_id: uuid.UUID) -> list[Deposit]:

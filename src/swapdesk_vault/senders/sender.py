@@ -4,11 +4,14 @@ A sender chooses coins or a nonce and the fee by its own node, builds, signs, re
 and compares them with the payment. It broadcasts only bytes that the journal already holds.
 """
 
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from swapdesk.assets import Network
+from swapdesk.chains.reader import NodeTrouble
+from swapdesk.chains.rpc import Caller, NodeRefused
 from swapdesk.handoff import HotBalance
 from swapdesk_vault.payment import Payment, Prepared
 
@@ -20,7 +23,8 @@ class Broadcast(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-ACCEPTED = Broadcast("accepted")
+#: How far below the tip of the moment a payment may be included after a reorganisation.
+REORG_BLOCKS_MAX: Final = 100
 
 
 class Sender(Protocol):
@@ -51,3 +55,22 @@ class Sender(Protocol):
     async def close(self) -> None:
         """Release the connection."""
         ...
+
+
+async def hand_over(
+    nodes: Sequence[Caller], method: str, raw_hex: str, known: Callable[[NodeRefused], bool]
+) -> Broadcast:
+    """Give signed bytes to every node in turn until one has them. `known` errors mean it has."""
+    answer = Broadcast("unknown", "no node is configured")
+    for node in nodes:
+        try:
+            await node.call(method, [raw_hex], str)
+        except NodeRefused as refused:
+            if not known(refused):
+                answer = Broadcast("rejected", refused.message)
+                continue
+        except NodeTrouble as trouble:
+            answer = Broadcast("unknown", str(trouble))
+            continue
+        return Broadcast("accepted")
+    return answer

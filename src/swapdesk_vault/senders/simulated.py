@@ -6,19 +6,17 @@ from typing import Final
 
 from swapdesk.assets import Network, Registry
 from swapdesk.chains import codec, simtx
-from swapdesk.chains.reader import BlockRef, NodeTrouble
+from swapdesk.chains.reader import BlockRef
 from swapdesk.chains.rpc import Caller, NodeRefused
 from swapdesk.handoff import HotBalance
 from swapdesk_vault.hot_wallet import HotWallet
 from swapdesk_vault.keys import Keyring
 from swapdesk_vault.payment import CannotPay, Payment, Prepared
 from swapdesk_vault.senders.account import Account
-from swapdesk_vault.senders.sender import ACCEPTED, Broadcast
+from swapdesk_vault.senders.sender import REORG_BLOCKS_MAX, Broadcast, hand_over
 
 #: The one hot key of a network.
 HOT_INDEX: Final = 0
-#: How far below the tip of the moment a payment may be included after a reorganisation.
-REORG_BLOCKS_MAX: Final = 100
 
 
 class SimulatedSender:
@@ -90,19 +88,7 @@ class SimulatedSender:
 
     async def broadcast(self, raw: bytes) -> Broadcast:
         """See Sender.broadcast."""
-        answer = Broadcast("unknown", "no node is configured")
-        for node in self._nodes:
-            try:
-                await node.call("sim_send", [raw.hex()], str)
-            except NodeRefused as refused:
-                if "already known" in refused.message:
-                    return ACCEPTED
-                answer = Broadcast("rejected", refused.message)
-            except NodeTrouble as trouble:
-                answer = Broadcast("unknown", str(trouble))
-            else:
-                return ACCEPTED
-        return answer
+        return await hand_over(self._nodes, "sim_send", raw.hex(), _is_known)
 
     async def close(self) -> None:
         """See Sender.close."""
@@ -120,3 +106,7 @@ class SimulatedSender:
         digest = hashlib.sha256(simtx.body(tx)).digest()
         r, s, parity = self._key.sign_recoverable(digest)
         return simtx.assemble(tx, r.to_bytes(32) + s.to_bytes(32) + bytes([parity]))
+
+
+def _is_known(refused: NodeRefused) -> bool:
+    return "already known" in refused.message

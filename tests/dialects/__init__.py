@@ -1,0 +1,1 @@
+"""Dialects: what each wire says, word for word."""

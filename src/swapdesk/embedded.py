@@ -7,7 +7,7 @@ listens on a unix socket in a private folder and nowhere else. What lies in the 
     secrets/<role>   passwords, 0600; `postgres` is the bootstrap superuser
     lock             held while a process of ours runs this cluster
     cluster ->       only when the server's account cannot reach the state folder: where it is
-    data/ run/ postgres.log postgres-18/     the cluster itself
+    data/ run/ postgres.log postgres-18-*/   the cluster itself
 
 PostgreSQL refuses to run as root, so under root it runs as `nobody`. Whoever operates a real site
 gives Swapdesk a user of its own or sets DATABASE_URL. `roles.provision` serves both kinds.
@@ -229,14 +229,24 @@ class EmbeddedPostgres:
         return best if self._reaches(best.bin / "postgres") else self._copy(best)
 
     def _copy(self, best: Binaries) -> Binaries:
-        """A copy next to the data, for binaries that lie in somebody's private folder."""
-        target = self._home / f"postgres-{best.major}"
+        """A copy next to the data, for binaries that lie in somebody's private folder.
+
+        The wheel keeps libraries in `<package>.libs` beside the package and finds them by relative
+        path, so the copy has the same shape. Another build of the same major replaces it.
+        """
+        install, package = best.bin.parent, best.bin.parents[1]
+        built = (best.bin / "postgres").stat()
+        target = self._home / f"postgres-{best.major}-{built.st_size:x}-{built.st_mtime_ns:x}"
         if not target.exists():
-            part = target.with_suffix(".part")
-            shutil.rmtree(part, ignore_errors=True)
-            shutil.copytree(best.bin.parent, part, symlinks=True)
+            for old in self._home.glob("postgres-*/"):
+                shutil.rmtree(old)
+            part = self._home / "postgres-copying"
+            libraries = package.with_name(f"{package.name}.libs")
+            if libraries.exists():
+                shutil.copytree(libraries, part / libraries.name)
+            shutil.copytree(install, part / package.name / install.name, symlinks=True)
             part.rename(target)
-        return Binaries(best.major, target / "bin")
+        return Binaries(best.major, target / package.name / install.name / "bin")
 
     def _reaches(self, path: Path) -> bool:
         """Whether the server's account may enter or execute `path`; asks the kernel as that user."""

@@ -2,18 +2,20 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import asyncpg
 import pytest
 
-from swapdesk import roles
-from swapdesk.embedded import EmbeddedPostgres, NoPostgres
+from swapdesk import db, embedded, roles
+from swapdesk.embedded import Binaries, EmbeddedPostgres, NoPostgres, installed
 from swapdesk.world import RealWorld
 from tests.postgres import Dsns, short_folder
 
@@ -121,9 +123,50 @@ def test_one_process_per_cluster(state: Path) -> None:
         assert ask(running.dsn(), "SELECT 1") == 1
 
 
+@pytest.mark.parametrize("binaries", installed(), ids=lambda each: f"PostgreSQL {each.major}")
+def test_every_version_here_takes_roles_and_schema(
+    state: Path, monkeypatch: pytest.MonkeyPatch, binaries: Binaries
+) -> None:
+    """The wheel's PostgreSQL and Debian's both run the whole: roles, migrations, both databases."""
+    monkeypatch.setattr(embedded, "installed", lambda: [binaries])
+    with EmbeddedPostgres(state, durable=False) as running:
+        asyncio.run(roles.provision(running.dsn(), running.secrets, RealWorld()))
+        rooms: list[tuple[str, Literal["desk", "vault"]]]
+        rooms = [("desk_app", "desk"), ("vault_app", "vault")]
+        for role, name in rooms:
+            asyncio.run(db.migrate(running.dsn(roles.ROOMS[name].owner, name), name))
+            assert ask(running.dsn(role, name), "SELECT current_user") == role
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another account")
+def test_root_runs_it_from_private_folders(monkeypatch: pytest.MonkeyPatch, state: Path) -> None:
+    """Binaries and state below a 0700 folder (a root user's home): both get a place that works."""
+    private = state.parent / "private"
+    private.mkdir(mode=0o700)
+    best = installed()[0]
+    package = best.bin.parents[1]
+    shutil.copytree(package, private / package.name, symlinks=True)
+    shutil.copytree(f"{package}.libs", private / f"{package.name}.libs")
+    moved = Binaries(best.major, private / package.name / best.bin.parent.name / "bin")
+    monkeypatch.setattr(embedded, "installed", lambda: [moved])
+    running = EmbeddedPostgres(private / "state", durable=False)
+    try:
+        with running:
+            assert ask(running.dsn(), "SELECT 1") == 1
+            home = (private / "state" / "cluster").readlink()
+            assert running.data == home / "data"
+            assert (running.data.stat().st_mode & 0o777, running.data.stat().st_uid) == (
+                0o700,
+                65534,
+            )
+    finally:
+        shutil.rmtree((private / "state" / "cluster").readlink(), ignore_errors=True)
+
+
 PARENT = """
 import sys, threading
 from pathlib import Path
+from typing import Literal
 from swapdesk.embedded import EmbeddedPostgres
 running = EmbeddedPostgres(Path(sys.argv[1]), durable=False)
 starter = threading.Thread(target=running.start)  # a thread that ends must not take it along

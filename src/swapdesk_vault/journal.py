@@ -41,6 +41,7 @@ Q: Final[Queries] = queries(__package__, "journal.sql")
 #: Advisory lock of the running vault ("SVLT"), and how long to wait for a killed one to let go.
 VAULT_LOCK: Final = 0x53564C54
 LOCK_SECONDS_MAX: Final = 15
+LOCK_POLL_SECONDS: Final = 0.05
 #: Deposits the desk may name for one order. An address that collects more is not a customer's.
 HINTS_MAX: Final = 200
 HOUR_MS: Final = 3_600_000
@@ -323,4 +324,4 @@ async def _take_lock(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", VAULT_LOCK):
         if time.monotonic() > deadline:
             raise NotOurs("another vault runs on this database")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(LOCK_POLL_SECONDS)

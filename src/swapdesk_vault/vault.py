@@ -70,6 +70,11 @@ class Vault:
             world, journal, readers, senders, keyring, limits, rates, registry, self.pace
         )
 
+    @property
+    def fence(self) -> int:
+        """Number of this run; the desk refuses a lower one."""
+        return self._journal.fence
+
     async def tick(self) -> None:
         """Everything that can be done now, once. Raises only when the journal is lost."""
         await self._check_chains()

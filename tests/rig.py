@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from swapdesk import assets
-from swapdesk.chains.reader import WrongChain
+from swapdesk.assets import Registry
+from swapdesk.chains.reader import Reader, WrongChain
 from swapdesk.chains.simchain import SimChain
 from swapdesk.chains.simulated import LocalCaller, SimulatedReader
 from swapdesk.db import Database
@@ -76,27 +77,36 @@ class TestWorld:
 class Rig:
     """A desk with its chains, watchers and one partner."""
 
-    def __init__(self, db: Database, world: TestWorld) -> None:
+    def __init__(
+        self,
+        db: Database,
+        world: TestWorld,
+        registry: Registry = REGISTRY,
+        readers: Mapping[str, Reader] | None = None,
+    ) -> None:
+        """`readers` look at the networks of `registry` that are not simulated."""
         self.world = world
+        self.registry = registry
         self.keyring = Keyring.from_words(WORDS, "dev")
-        families = {network.family for network in REGISTRY.networks.values()}
+        families = {network.family for network in registry.networks.values()}
         xpubs = {family: self.keyring.deposit_xpub(family) for family in families}
         self.desk = Desk(
             db=db,
             world=world,
-            registry=REGISTRY,
+            registry=registry,
             terms=Terms(network_usd={"tron": USD_SCALE, "bitcoin": USD_SCALE}),
-            pay_in=PayIn(REGISTRY, xpubs),
+            pay_in=PayIn(registry, xpubs),
         )
         self.chains = {
-            key: SimChain(network, REGISTRY, world, ":memory:")
-            for key, network in REGISTRY.networks.items()
+            key: SimChain(network, registry, world, ":memory:")
+            for key, network in registry.networks.items()
+            if network.simulated
         }
         self.nodes = {key: LocalCaller(chain) for key, chain in self.chains.items()}
-        self.watchers = {
-            key: Watcher(self.desk, SimulatedReader(REGISTRY.networks[key], node))
-            for key, node in self.nodes.items()
-        }
+        looking: dict[str, Reader] = {**(readers or {})}
+        for key, node in self.nodes.items():
+            looking[key] = SimulatedReader(registry.networks[key], node)
+        self.watchers = {key: Watcher(self.desk, reader) for key, reader in looking.items()}
         self.partner_id = uuid.UUID(int=7)
 
     async def begin(self) -> None:
@@ -178,7 +188,7 @@ class Rig:
     async def owed(self, order_id: uuid.UUID) -> dict[str, int]:
         """What the books say an order is owed, by asset; zeros left out."""
         async with self.desk.db.transaction() as tx:
-            found = {code: await ledger.owed(tx, order_id, code) for code in REGISTRY.assets}
+            found = {c: await ledger.owed(tx, order_id, c) for c in self.registry.assets}
         return {code: units for code, units in found.items() if units}
 
     async def books(self) -> dict[tuple[str, str], int]:

@@ -1,0 +1,1 @@
+"""The whole of it from one seed."""

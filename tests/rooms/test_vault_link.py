@@ -5,7 +5,6 @@ import json
 import secrets
 import uuid
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -60,8 +59,8 @@ async def test_a_swap_over_the_link(site: Site) -> None:
     assert intent["deposits"][0]["txid"] == txid
     found = await site.vault("deposits", {"order_ids": [str(order_id)]})
     assert found["rows"] == [{"order_id": str(order_id), "deposits": intent["deposits"]}]
-    keys: list[Any] = [{"order_id": str(order_id), "attempt": 1}, [str(order_id), 1]]
-    for key in keys:
+    key = {"order_id": str(order_id), "attempt": 1}
+    for _ in range(2):
         assert await site.vault("intents/acknowledge", {"rows": [key]}) == {}
     assert (await site.vault("intents", {}))["rows"] == []
     for outcome, state in (("sent", State.PAID), ("final", State.DONE), ("sent", State.DONE)):
@@ -152,7 +151,7 @@ async def test_a_fenced_vault_is_told_so(site: Site) -> None:
                                           "outcome": "failed"}]}).encode()),
         ("bindings/acknowledge", json.dumps({"rows": [{"order_id": str(uuid.uuid4()),
                                                        "attestation": "ab"}]}).encode()),
-        ("intents/acknowledge", b'{"rows":[["x",1]]}'),
+        ("intents/acknowledge", b'{"rows":[{"order_id":"x","attempt":1}]}'),
         ("beat", b" " * (LINK_BODY_BYTES_MAX + 1)),
     ],
 )  # fmt: skip

@@ -1,17 +1,12 @@
 """The vault's link: what it pulls and what it tells, on the private listener.
 
-Every request is a POST signed with the vault's Ed25519 key over
-
-    method \\n path \\n time \\n nonce \\n sha256hex(body)
-
-in the headers X-Vault-Time (milliseconds), X-Vault-Nonce (32 hex) and X-Vault-Sign (hex). Time
-may be off by LINK_CLOCK_SKEW_MS; a nonce is burnt once. The desk never calls the vault.
+Every request is a POST, signed with the vault's Ed25519 key over `handoff.link_bytes`. Its time
+may be off by LINK_CLOCK_SKEW_MS; its nonce is burnt once. The desk never calls the vault.
 """
 
-import hashlib
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -26,20 +21,31 @@ from swapdesk.engine import handover
 from swapdesk.engine.desk import Desk
 from swapdesk.engine.note_payout import note_reports
 from swapdesk.handoff import (
+    HEADER_NONCE,
+    HEADER_SIGN,
+    HEADER_TIME,
     LINK_BODY_BYTES_MAX,
     LINK_CLOCK_SKEW_MS,
+    LINK_PATH,
     PAGE_ROWS_MAX,
-    Acknowledged,
     Beat,
-    Deposit,
-    Outcome,
-    PayoutReport,
+    Bindings,
+    BindingsAcknowledged,
+    Deposits,
+    DepositsAsk,
+    Intents,
+    IntentsAcknowledged,
+    Nothing,
+    OrderDeposits,
+    ReportKey,
+    Reports,
+    ReportsAccepted,
+    link_bytes,
 )
 from swapdesk.web.call import ClientGone, call_of, read_body
 
 T = TypeVar("T")
 
-PREFIX: Final = "/vault/v1/"
 _TIME: Final = re.compile(r"[0-9]{1,16}")
 _NONCE: Final = re.compile(r"[0-9a-f]{32}")
 _SIGN: Final = re.compile(r"[0-9a-f]{128}")
@@ -55,58 +61,6 @@ class LinkRefused(Exception):
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status = status
-
-
-class Rows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Acknowledged bindings."""
-
-    rows: tuple[Acknowledged, ...]
-
-
-class IntentKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One intent."""
-
-    order_id: str
-    attempt: int
-
-
-class IntentRows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Acknowledged intents, as objects or as [order_id, attempt]."""
-
-    rows: tuple[IntentKey | tuple[str, int], ...]
-
-
-class OrderIds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Orders whose deposits the vault wants to look at again."""
-
-    order_ids: tuple[str, ...]
-
-
-class DepositsRow(msgspec.Struct, frozen=True):
-    """Where the money of one order is."""
-
-    order_id: str
-    deposits: list[Deposit]
-
-
-class ReportRows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What became of some intents."""
-
-    rows: tuple[PayoutReport, ...]
-
-
-class AcceptedKey(msgspec.Struct, frozen=True):
-    """A report the desk has carried out, or had before."""
-
-    order_id: str
-    attempt: int
-    outcome: Outcome
-
-
-def signed_bytes(method: str, path: str, time_ms: str, nonce: str, body: bytes) -> bytes:
-    """What the vault signs."""
-    digest = hashlib.sha256(body).hexdigest()
-    return f"{method}\n{path}\n{time_ms}\n{nonce}\n{digest}".encode()
 
 
 class VaultLink:
@@ -129,7 +83,7 @@ class VaultLink:
             "beat": self.beat,
         }
         return [
-            Route(PREFIX + name, self._endpoint(work), methods=["POST"])
+            Route(LINK_PATH + name, self._endpoint(work), methods=["POST"])
             for name, work in calls.items()
         ]
 
@@ -153,12 +107,12 @@ class VaultLink:
         body = await read_body(call_of(request.scope, request.receive), LINK_BODY_BYTES_MAX)
         if body is None:
             raise LinkRefused(400, "body too long")
-        headers = request.headers
-        time_ms, nonce = headers.get("x-vault-time", ""), headers.get("x-vault-nonce", "")
-        sign = headers.get("x-vault-sign", "")
+        time_ms, nonce, sign = (
+            request.headers.get(name, "") for name in (HEADER_TIME, HEADER_NONCE, HEADER_SIGN)
+        )
         if not (_TIME.fullmatch(time_ms) and _NONCE.fullmatch(nonce) and _SIGN.fullmatch(sign)):
             raise LinkRefused(401, "not signed")
-        message = signed_bytes(request.method, request.url.path, time_ms, nonce, body)
+        message = link_bytes(request.method, request.url.path, int(time_ms), nonce, body)
         try:
             self._key.verify(bytes.fromhex(sign), message)
         except InvalidSignature as wrong:
@@ -169,71 +123,72 @@ class VaultLink:
             raise LinkRefused(401, "replayed")
         return body
 
-    async def bindings(self, _body: bytes) -> object:
+    async def bindings(self, body: bytes) -> Bindings:
         """Bindings the vault has not stored yet."""
-        return {"rows": await handover.unbound(self._desk)}
+        _read(body, Nothing)
+        return Bindings(tuple(await handover.unbound(self._desk)))
 
-    async def acknowledge(self, body: bytes) -> object:
+    async def acknowledge(self, body: bytes) -> Nothing:
         """The vault has stored these bindings."""
-        rows = _read(body, Rows).rows
-        _orders(row.order_id for row in rows)
+        rows = _read(body, BindingsAcknowledged).rows
+        _check_orders([row.order_id for row in rows])
         if not all(_ATTESTATION.fullmatch(row.attestation) for row in rows):
             raise LinkRefused(400, "an attestation is a signature in hex")
         await handover.acknowledge(self._desk, rows)
-        return {}
+        return Nothing()
 
-    async def intents(self, _body: bytes) -> object:
+    async def intents(self, body: bytes) -> Intents:
         """Intents the vault has not stored yet."""
-        return {"rows": await handover.intents(self._desk)}
+        _read(body, Nothing)
+        return Intents(tuple(await handover.intents(self._desk)))
 
-    async def acknowledge_intents(self, body: bytes) -> object:
+    async def acknowledge_intents(self, body: bytes) -> Nothing:
         """The vault has stored these intents."""
-        rows = [
-            row if isinstance(row, tuple) else (row.order_id, row.attempt)
-            for row in _read(body, IntentRows).rows
-        ]
-        _orders(order_id for order_id, _ in rows)
+        rows = [(row.order_id, row.attempt) for row in _read(body, IntentsAcknowledged).rows]
+        _check_orders([order_id for order_id, _ in rows])
         await handover.acknowledge_intents(self._desk, rows)
-        return {}
+        return Nothing()
 
-    async def deposits(self, body: bytes) -> object:
+    async def deposits(self, body: bytes) -> Deposits:
         """Where the money of some orders is now."""
-        wanted = _orders(_read(body, OrderIds).order_ids)
+        wanted = _read(body, DepositsAsk).order_ids
+        _check_orders(wanted)
         found = await handover.deposits_of(self._desk, wanted)
-        return {"rows": [DepositsRow(*each) for each in found.items()]}
+        return Deposits(tuple(OrderDeposits(key, tuple(rows)) for key, rows in found.items()))
 
-    async def reports(self, body: bytes) -> object:
+    async def reports(self, body: bytes) -> ReportsAccepted:
         """What became of some intents. A report moves an order only if the engine accepts it."""
-        rows = _read(body, ReportRows).rows
-        _orders(row.order_id for row in rows)
+        rows = _read(body, Reports).rows
+        _check_orders([row.order_id for row in rows])
         accepted = await note_reports(self._desk, rows)
-        return {"accepted": [AcceptedKey(r.order_id, r.attempt, r.outcome) for r in accepted]}
+        return ReportsAccepted(
+            tuple(ReportKey(row.order_id, row.attempt, row.outcome) for row in accepted)
+        )
 
-    async def beat(self, body: bytes) -> object:
+    async def beat(self, body: bytes) -> Nothing:
         """A sign of life. 409 tells a vault that a newer one has spoken."""
         if not await handover.note_beat(self._desk, _read(body, Beat)):
             raise LinkRefused(409, "fenced: a newer vault has spoken")
-        return {}
+        return Nothing()
 
 
 def _read(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as wrong:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
         raise LinkRefused(400, str(wrong)) from wrong
 
 
-def _orders(ids: Iterable[str]) -> list[str]:
-    """The ids, each a UUID, at most a page of them."""
-    known = list(ids)
-    if len(known) > PAGE_ROWS_MAX:
+def _check_orders(ids: Sequence[str]) -> None:
+    """At most a page of ids, each a UUID in its one spelling."""
+    if len(ids) > PAGE_ROWS_MAX:
         raise LinkRefused(400, f"more than {PAGE_ROWS_MAX} rows")
     try:
-        for each in known:
-            uuid.UUID(each)
-    except ValueError as wrong:
-        raise LinkRefused(400, "an order id is a UUID") from wrong
-    return known
+        good = all(str(uuid.UUID(each)) == each for each in ids)
+    except ValueError:
+        good = False
+    if not good:
+        raise LinkRefused(400, "an order id is a UUID")
 
 
 def _json(value: object, status: int) -> Response:

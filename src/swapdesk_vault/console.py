@@ -92,6 +92,28 @@ def status(site: SiteFile = None) -> None:
 
 
 @app.command()
+def addresses(
+    site: SiteFile = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object instead of lines.")] = False,
+) -> None:
+    """Where to send the site's capital: the address of every hot wallet. Needs the passphrase.
+
+    Book what you send with `swapdesk books capital`, or the books will not agree with the chains.
+    """
+    from msgspec.json import encode
+
+    from swapdesk_vault.addresses import hot_addresses
+    from swapdesk_vault.serve import open_keyring
+
+    async def session(known: "VaultSite") -> dict[str, str]:
+        return hot_addresses(known, open_keyring(known, _passphrase(known, new=False)))
+
+    told = _run(site, session)
+    lines = [f"{network:<12} {address}" for network, address in told.items()]
+    typer.echo(encode(told).decode() if json else "\n".join(lines))
+
+
+@app.command()
 def resume(
     reason: Annotated[str, typer.Option(help="What was wrong and how it was mended.")],
     site: SiteFile = None,

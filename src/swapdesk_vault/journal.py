@@ -178,11 +178,18 @@ class Journal:
         return Spending(**dict(row))
 
     async def trouble(
-        self, payment: Payment, reason: str, retry_ms: int, *, doubt: bool = False
+        self,
+        payment: Payment,
+        reason: str,
+        retry_ms: int,
+        *,
+        doubt: bool = False,
+        alarm: bool = False,
     ) -> None:
         """Look at it again in `retry_ms`. An event is written when the reason is a new one.
 
         `doubt`: its deposit was not verified; the first such moment starts the patience.
+        `alarm`: the operator should see it in `status`.
         """
         now, reason = self._world.now(), reason[:REASON_CHARS_MAX]
         since = (payment.doubt_ms or now) if doubt else payment.doubt_ms
@@ -191,7 +198,7 @@ class Journal:
                 Q.trouble, payment.order_id, payment.attempt, reason, since, now + retry_ms
             )
             if reason != payment.trouble:
-                kind = "alarm" if payment.signed_ms else "held"
+                kind = "alarm" if alarm else "held"
                 await self._event(kind, payment.order_id, payment.attempt, reason)
 
     async def refuse(self, payment: Payment, reason: str) -> None:

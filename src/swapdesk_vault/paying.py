@@ -168,7 +168,8 @@ class Paying:
             prepared = await self._senders[payment.network].prepare(payment, fee_max)
         except CannotPay as reason:
             log.warning("cannot_pay", **_names(payment), reason=str(reason))
-            await self._journal.trouble(payment, str(reason), self._wait_ms(payment))
+            wait_ms = self._wait_ms(payment)
+            await self._journal.trouble(payment, str(reason), wait_ms, alarm=True)
             return
         await self._journal.keep(payment, prepared, worth)
         log.info("signed", **_names(payment), txid=prepared.txid, fee_units=prepared.fee_units)
@@ -184,7 +185,7 @@ class Paying:
             return
         trouble = f"broadcast {answer.outcome}: {answer.detail}"
         log.warning("alarm", **_names(payment), txid=signed.txid, trouble=trouble)
-        await self._journal.trouble(payment, trouble, self._wait_ms(payment))
+        await self._journal.trouble(payment, trouble, self._wait_ms(payment), alarm=True)
 
     async def _follow(self, payment: Payment) -> None:
         """Where its bytes are now: in a block, at final depth, or to be broadcast once more."""

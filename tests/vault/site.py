@@ -69,6 +69,7 @@ class Site:
         self.limits = Limits()
         self.prices: dict[str, str] = dict(PRICES)
         self.index = -1
+        self._vaults: list[Vault] = []
 
     async def start(self) -> None:
         """Initialise the database, start the desk, fund the hot wallet."""
@@ -81,7 +82,9 @@ class Site:
         self.mine()
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close everything, vaults of a failed test too."""
+        for vault in self._vaults:
+            await vault.close()
         await self.desk.stop()
         for chain in self.chains.values():
             chain.close()
@@ -90,7 +93,9 @@ class Site:
         """A vault on the rows as they are. `await vault.close()` before the next one."""
         link_key = self.keyring.link_key().public_key().public_bytes_raw().hex()
         journal = await Journal.open(self.dsns.app, self.world, "dev", link_key)
-        return self.build(journal)
+        vault = self.build(journal)
+        self._vaults.append(vault)
+        return vault
 
     def build(self, journal: Journal) -> Vault:
         """The pieces put together around an open journal."""

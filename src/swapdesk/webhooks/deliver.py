@@ -1,6 +1,7 @@
 """Taking leased events to their receivers. The one place of this room that opens a socket."""
 
 import asyncio
+import errno
 import socket
 import uuid
 from collections.abc import Callable
@@ -63,7 +64,7 @@ class Client:
         """A socket for the very address that is about to be connected, if that is public."""
         family, kind, protocol, _, address = info
         if not may_connect(address[0], allow_loopback=self.allow_loopback):
-            raise Forbidden("not a public address")
+            raise Forbidden(errno.EACCES, "not a public address")
         return socket.socket(family, kind, protocol)
 
     async def post(self, url: str, body: bytes, headers: dict[str, str]) -> int:

@@ -19,8 +19,8 @@ _REFUSED: Final = tuple(
 #: Both wrap an IPv4 address in their last 32 bits (RFC 6052; ::a.b.c.d is its deprecated elder).
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _COMPATIBLE: Final = ipaddress.ip_network("::/96")
-#: NAT64 of a local operator (RFC 8215): what it leads to is not ours to know.
-_NAT64_LOCAL: Final = ipaddress.ip_network("64:ff9b:1::/48")
+#: All of IPv6 that is public unicast today; everything outside is special in some way.
+_IPV6_PUBLIC: Final = ipaddress.ip_network("2000::/3")
 
 
 class BadTarget(ValueError):
@@ -87,5 +87,5 @@ def _public(address: _Address) -> bool:
         address.is_global
         and not address.is_multicast
         and not any(address in net for net in _REFUSED if net.version == address.version)
-        and address not in _NAT64_LOCAL
+        and (address.version == 4 or address in _IPV6_PUBLIC)  # noqa: PLR2004 - IPv4
     )

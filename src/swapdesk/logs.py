@@ -64,7 +64,11 @@ def set_up(*, json: bool, level: str = "INFO", program: str = "swapdesk") -> Non
         last: list[Processor] = [trace, redact, structlog.processors.JSONRenderer(default=repr)]
     else:
         plain = structlog.dev.plain_traceback
-        last = [redact, structlog.dev.ConsoleRenderer(exception_formatter=plain)]
+        last = [
+            structlog.processors.format_exc_info,  # as text before redact, which cleans it
+            redact,
+            structlog.dev.ConsoleRenderer(exception_formatter=plain),
+        ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -138,9 +138,7 @@ def _network(key: str, known: Mapping[str, Any], world: str, setup: NetworkSetup
     return msgspec.convert(entry, Network)
 
 
-def _asset(
-    code: str, entry: Mapping[str, Any], world: str, setup: NetworkSetup
-) -> Asset | None:
+def _asset(code: str, entry: Mapping[str, Any], world: str, setup: NetworkSetup) -> Asset | None:
     token = "contract" in entry
     contract = setup.contracts.get(code) or entry.get("contract", {}).get(world)
     if token and contract is None:

@@ -11,14 +11,12 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 import asyncpg
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.util import await_only
+
+if TYPE_CHECKING:  # half a second of imports and 20 MB that only a migration needs
+    from sqlalchemy import Connection
 
 Tx: TypeAlias = (
     "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
@@ -140,6 +138,8 @@ async def migrate(dsn_owner: str, room: Literal["desk", "vault"]) -> None:
 
 
 async def _upgrade(dsn_owner: str, package: str) -> None:
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415 - see TYPE_CHECKING
+
     async def connect(*_: Any, **__: Any) -> Any:
         return await asyncpg.connect(dsn_owner)
 
@@ -157,12 +157,17 @@ def run_script(connection: Connection, text: str) -> None:
     SQLAlchemy prepares what it executes, and PostgreSQL prepares one statement at a time; asyncpg's
     own `execute` sends a script. The SELECT makes sure that the transaction has begun.
     """
+    from sqlalchemy.util import await_only  # noqa: PLC0415 - see TYPE_CHECKING
+
     connection.exec_driver_sql("SELECT 1")
     driver: Any = connection.connection.driver_connection
     await_only(driver.execute(text))
 
 
 def _run_alembic(connection: Connection, package: str) -> None:
+    from alembic import command  # noqa: PLC0415 - see TYPE_CHECKING
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(resources.files(package)))
     config.attributes["connection"] = connection

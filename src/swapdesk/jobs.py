@@ -39,7 +39,7 @@ async def repeat(
             log.warning("node trouble", job=name, why=str(trouble))
             pause = max(every_seconds, BACKOFF_SECONDS)
         except WrongChain as wrong:
-            log.error("wrong chain", job=name, why=str(wrong))
+            log.error("wrong chain", job=name, why=str(wrong))  # noqa: TRY400 - the text says it all
             pause = WRONG_CHAIN_SECONDS
         except Exception:
             log.exception("job failed", job=name)

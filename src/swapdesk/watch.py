@@ -92,7 +92,9 @@ class Watcher:
             ref = await self.reader.ref(height)
             if ref is not None and ref.hash == block_hash:
                 lost = await take_back(self.desk, self.network, ref)
-                log.warning("chain reorganised", network=self.network, back_to=height, deposits=lost)
+                log.warning(
+                    "chain reorganised", network=self.network, back_to=height, deposits=lost
+                )
                 return
         raise NodeTrouble(
             f"{self.network}: the chain was reorganised deeper than {len(known)} blocks; "

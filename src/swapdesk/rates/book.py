@@ -68,9 +68,7 @@ class Book(msgspec.Struct, frozen=True):
             return None
         if src.coin == dst.coin:
             return Rate(src.code, dst.code, 10**dst.decimals, 10**src.decimals)
-        return Rate(
-            src.code, dst.code, sold.bid * 10**dst.decimals, bought.ask * 10**src.decimals
-        )
+        return Rate(src.code, dst.code, sold.bid * 10**dst.decimals, bought.ask * 10**src.decimals)
 
 
 def build(
@@ -102,7 +100,9 @@ def _judge(
     fresh = [t for t in ticks if -CLOCK_SKEW_MS <= now_ms - t.received_ms <= guards.age_ms_max]
     if len(fresh) < guards.sources_min:
         return "stale"
-    sane = [t for t in fresh if 0 < t.bid <= t.ask and _apart(t.bid, t.ask) <= guards.spread_bps_max]
+    sane = [
+        t for t in fresh if 0 < t.bid <= t.ask and _apart(t.bid, t.ask) <= guards.spread_bps_max
+    ]
     if len(sane) < guards.sources_min:
         return "crossed or wide"
     middle = _median([t.bid + t.ask for t in sane])

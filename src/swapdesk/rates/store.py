@@ -45,7 +45,9 @@ async def forget(tx: Tx, before_ms: int, at_most: int) -> int:
     return int((await tx.execute(Q.forget, before_ms, at_most)).rpartition(" ")[2])
 
 
-def next_snapshot(ticks: Sequence[Tick], last: Market | None, now_ms: int, guards: Guards) -> Snapshot:
+def next_snapshot(
+    ticks: Sequence[Tick], last: Market | None, now_ms: int, guards: Guards
+) -> Snapshot:
     """A round over `ticks`, remembering what was trusted before it, for the jump guard."""
     if last is None:
         return Snapshot(tuple(ticks), {})

@@ -1,5 +1,7 @@
 """What the operator does with partners: create one, list them."""
 
+from typing import Final
+
 from swapdesk.engine.desk import Desk
 from swapdesk.errors import No, Refused
 from swapdesk.partners import store as partners
@@ -9,7 +11,7 @@ from swapdesk.pricing import MARKUP_BPS_MAX
 from swapdesk.webhooks.targets import BadTarget, check_url
 from swapdesk.world import Kind
 
-NAME_CHARS_MAX = 64
+NAME_CHARS_MAX: Final = 64
 
 
 async def create_partner(

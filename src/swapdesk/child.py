@@ -25,6 +25,15 @@ _PR_SET_PDEATHSIG: Final = 1
 _ORPHAN: Final = 113
 #: After SIGKILL the kernel needs no longer than this to let a process go.
 _KILL_SECONDS_MAX: Final = 10
+#: What a parent may have ignored and exec would hand on; SIGPIPE and SIGXFSZ are Python's own.
+_RESTORED: Final = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+)
 #: How much of the end of a log belongs into an error message.
 _TAIL_BYTES: Final = 2_000
 
@@ -149,6 +158,8 @@ def _become(farewell: int, parent: int, account: Account, argv: list[str]) -> No
     if os.getppid() != parent:
         sys.exit(_ORPHAN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in _RESTORED:
+        signal.signal(number, signal.SIG_DFL)
     os.execvp(argv[0], argv)  # noqa: S606 - no shell is wanted
 
 

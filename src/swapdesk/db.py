@@ -43,7 +43,7 @@ def _encode_units(value: object) -> str:
     return str(value)
 
 
-async def set_codecs(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def set_codecs(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Make a connection refuse anything but `int` for money. ValueError on reading a fraction.
 
     The domains `units` and `signed_units` follow their base type.

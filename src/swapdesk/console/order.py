@@ -58,7 +58,7 @@ def show(order_id: Id, json: Json = False) -> None:
         ("#", "kind", "amount", "to", "outcome", "transaction", "network fee", "why"),
         [
             (i.attempt, i.kind, found.coins(i.asset, i.units), i.destination,
-             i.outcome or ("sent" if i.sent_ms else "waiting"), i.txid, i.fee_units or "", i.reason)
+             i.outcome or ("sent" if i.sent_ms else "waiting"), i.txid, found.fee(i), i.reason)
             for i in found.intents
         ],
     )  # fmt: skip
@@ -154,7 +154,15 @@ class _Found:
         self, desk: Desk, found: tuple[OrderView, list[Row], list[Intent], list[Posting]]
     ) -> None:
         self.view, self.moves, self.intents, self.owed = found
+        self._registry = desk.registry
         self._decimals = _decimals(desk)
+
+    def fee(self, intent: Intent) -> str:
+        """What the payment cost on its network; empty as long as nobody knows."""
+        if not intent.fee_units:
+            return ""
+        native = self._registry.network_of(intent.asset).native
+        return self.coins(native, intent.fee_units)
 
     def coins(self, asset: str, units: int | None) -> str:
         """Units as whole coins with their code; empty for None."""

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
+from swapdesk.chains import codec
 from swapdesk.chains.reader import BlockRef, NodeTrouble
 from swapdesk.chains.rpc import Rpc
 from swapdesk.demo import tokens
@@ -63,7 +64,8 @@ class Chains:
     async def _customer(self) -> Purse:
         assert self._evm, "not started"
         assert self._sim, "not started"
-        self.owner, eth_address = (await self._evm.call("eth_accounts", [], list[str]))[:2]
+        self.owner, other = (await self._evm.call("eth_accounts", [], list[str]))[:2]
+        eth_address = codec.evm_address(codec.evm_bytes(other))
         contracts = {}
         for code in ("usdt_eth", "usdc_eth"):
             symbol = code.partition("_")[0].upper()

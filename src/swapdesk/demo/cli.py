@@ -13,6 +13,7 @@ app = typer.Typer(invoke_without_command=True)
 @app.callback(invoke_without_command=True)
 def demo(
     context: typer.Context,
+    *,
     once: Annotated[
         bool,
         typer.Option("--once", envvar="ONCE", help="End after the swaps; status 0 if all is well."),

@@ -98,15 +98,14 @@ def _stop(task: "asyncio.Task[Any]") -> None:
 async def _perform(stage: Stage, teller: Teller) -> list[str]:
     """Run all swaps; what is wrong afterwards, nothing if all is well."""
     outcomes = [Outcome(swap) for swap in SWAPS]
-    names = {}
 
     def say(name: str, text: str) -> None:
-        names.update({outcome.order_id: outcome.swap.name for outcome in outcomes})
         teller.say(text, name)
 
     def on_event(order: dict[str, Any]) -> None:
-        name = next((o.swap.name for o in outcomes if o.order_id == order["id"]), "?")
-        teller.say(f"webhook, signature verified: {order['status']}", name)
+        name = next((o.swap.name for o in outcomes if o.order_id == order["id"]), "")
+        whose = "" if name else f" of order {order['id']}"
+        teller.say(f"webhook{whose}, signature verified: {order['status']}", name)
 
     stage.on_event = on_event
     story = Story(stage.partner, stage.customer, stage.world, say, stage.swapdesk)

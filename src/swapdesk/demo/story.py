@@ -15,6 +15,9 @@ from swapdesk.world import World
 #: How often the partner asks for an order, and how long a swap may take.
 ASK_SECONDS: Final = 0.25
 SWAP_SECONDS_MAX: Final = 90
+#: A person needs longer to copy an address. Whoever pays before the vault has written down where
+#: the order pays to is "bound late", and the vault pays such orders by itself only up to a cap.
+COPY_SECONDS: Final = 2.5
 
 
 class Swap(msgspec.Struct, frozen=True):
@@ -92,6 +95,7 @@ class Story:
     async def run(self, swap: Swap, outcome: Outcome) -> None:
         """One swap from the signed call to its last status on the wire. Failed says what is off."""
         told = await self._open(swap, outcome)
+        await asyncio.sleep(COPY_SECONDS)
         asset = self._customer.registry.assets[swap.from_ccy]
         units = parse(swap.pays, asset.decimals)
         outcome.deposit_txid = await self._customer.pay(asset, outcome.address, units)

@@ -9,8 +9,20 @@ from collections.abc import AsyncIterator
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from swapdesk.handoff import LINK_BODY_BYTES_MAX, LINK_CLOCK_SKEW_MS, Binding, PayoutIntent
+from swapdesk.handoff import (
+    LINK_BODY_BYTES_MAX,
+    LINK_CLOCK_SKEW_MS,
+    Acknowledged,
+    Beat,
+    Binding,
+    HotBalance,
+    IntentKey,
+    PayoutIntent,
+    PayoutReport,
+    ReportKey,
+)
 from swapdesk.orders.states import State
+from swapdesk_vault.link import Link, LinkTrouble
 from tests.http_site import CREATE, Site, site_on
 from tests.postgres import Dsns
 from tests.rig import TRON_ADDRESS
@@ -174,3 +186,26 @@ async def test_metrics_are_private_and_true(site: Site) -> None:
     assert (await site.client.get(f"{site.public}/metrics")).status_code == 404
     assert (await site.client.get(f"{site.private}/healthz")).status_code == 200
     assert (await site.client.get(f"{site.private}/vault/v1/beat")).status_code == 405
+
+
+async def test_the_vaults_own_client_is_understood(site: Site) -> None:
+    """Every call of the vault's client, against the real listener: both sides agree on each shape."""
+    link = Link(site.private, site.vault_key, site.rig.world)
+    try:
+        order_id = str(await _opened(site))
+        assert [row.order_id for row in await link.bindings()] == [order_id]
+        await link.acknowledge_bindings([Acknowledged(order_id, ATTESTATION)])
+        assert await link.bindings() == ()
+        site.rig.pay(await site.rig.order(uuid.UUID(order_id)))
+        await site.rig.mine(count=2)
+        (intent,) = await link.intents()
+        (found,) = await link.deposits([order_id])
+        assert found.deposits == intent.deposits
+        await link.acknowledge_intents([IntentKey(order_id, 1)])
+        (told,) = await link.reports([PayoutReport(order_id, 1, "sent", txid="ab" * 32)])
+        assert told == ReportKey(order_id, 1, "sent")
+        await link.beat(Beat(fence=9, stopped=None, balances=(HotBalance("btc", 10**30),)))
+        with pytest.raises(LinkTrouble, match="409"):
+            await link.beat(Beat(fence=8, stopped=None, balances=()))
+    finally:
+        await link.close()

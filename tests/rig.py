@@ -3,6 +3,7 @@
 The rig is the outside world: customers that pay, blocks that come and go, a vault that reports.
 """
 
+import base64
 import random
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -63,7 +64,7 @@ class TestWorld:
 
     def token(self, size: int) -> str:
         """See World.token."""
-        return "".join(self.random.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=size * 4 // 3))
+        return base64.urlsafe_b64encode(self.random.randbytes(size)).rstrip(b"=").decode()
 
     def bytes(self, size: int) -> bytes:
         """See World.bytes."""

@@ -1,0 +1,15 @@
+"""doors: see the .sql beside it."""
+
+from pathlib import Path
+
+from alembic import op
+
+from swapdesk.db import run_script
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Create everything; the text is in 0004_doors.sql."""
+    run_script(op.get_bind(), Path(__file__).with_suffix(".sql").read_text())

@@ -99,7 +99,11 @@ class Story:
         asset = self._customer.registry.assets[swap.from_ccy]
         units = parse(swap.pays, asset.decimals)
         outcome.deposit_txid = await self._customer.pay(asset, outcome.address, units)
-        self._say(swap.name, f"customer sends {swap.pays} {swap.from_ccy}: {outcome.deposit_txid}")
+        instead = "" if swap.pays == swap.amount else f" instead of {swap.amount}"
+        self._say(
+            swap.name,
+            f"customer sends {swap.pays} {swap.from_ccy}{instead}: {outcome.deposit_txid}",
+        )
         if swap.ends == "DONE":
             order = await told.until(lambda o: bool(o["status"] == "DONE"), "no payout")
             outcome.paid_txid = order["to"]["tx"]["id"]

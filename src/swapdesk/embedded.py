@@ -113,8 +113,9 @@ class EmbeddedPostgres:
         self.secrets = self.state / "secrets"
         self.account = _unprivileged() if os.geteuid() == 0 else None
         self._world = world or RealWorld()
-        self._home = self.state
-        self._sockets = self.state / "run"
+        moved = self.state / "cluster"
+        self._home = moved.resolve() if moved.is_symlink() else self.state
+        self._sockets = _socket_folder(self._home)
         self._server: Child | None = None
         self._lock: int | None = None
 
@@ -195,9 +196,7 @@ class EmbeddedPostgres:
             sign = self.state / "cluster"
             sign.unlink(missing_ok=True)
             sign.symlink_to(self._home)
-        self._sockets = self._home / "run"
-        if len(os.fsencode(self._sockets)) > _SOCKET_PATH_BYTES_MAX:
-            self._sockets = Path(f"/tmp/swapdesk-{_digest(self._home)}")  # noqa: S108 - owner is checked
+        self._sockets = _socket_folder(self._home)
         for folder in (self.data, self._sockets):
             self._make_private(folder)
 
@@ -364,6 +363,14 @@ def _first_line(note: Path) -> int | None:
 def _unprivileged() -> Account:
     account = pwd.getpwnam("nobody")
     return Account(account.pw_uid, account.pw_gid)
+
+
+def _socket_folder(home: Path) -> Path:
+    """Where the socket of a cluster lies; the same for its server and for who connects."""
+    sockets = home / "run"
+    if len(os.fsencode(sockets)) > _SOCKET_PATH_BYTES_MAX:
+        return Path(f"/tmp/swapdesk-{_digest(home)}")  # noqa: S108 - owner is checked
+    return sockets
 
 
 def _digest(path: Path) -> str:

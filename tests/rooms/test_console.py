@@ -106,6 +106,18 @@ async def test_a_partner_is_created_once_and_listed_without_secrets(console: Con
     assert again.stderr == "swapdesk: refused (conflict): there is a partner named 'blue' already\n"
 
 
+async def test_a_sealing_key_is_never_overwritten(console: Console, tmp_path: Path) -> None:
+    """`seal-key` makes a private file once; doing it again changes nothing."""
+    file = tmp_path / "sealing.key"
+    before = file.read_text()
+    again = await console.run("partner", "seal-key")
+    assert (again.exit_code, file.read_text()) == (1, before)
+    file.unlink()
+    assert str(file) in await console.ok("partner", "seal-key")
+    assert file.stat().st_mode & 0o777 == 0o600
+    await console.ok("partner", "create", "sealed with the new one")
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -67,6 +67,34 @@ def create(
     print("The secrets are not shown again.")
 
 
+@app.command("seal-key")
+def seal_key() -> None:
+    """Make the key that seals partners' secrets, in the file that the site file names.
+
+    Once per site, before the first partner. Keep a copy where the database's copies are not: with
+    both, whoever has them reads every partner's secrets. An existing file is never overwritten.
+
+    Example:
+
+        swapdesk partner seal-key
+    """
+    from swapdesk.console.session import BAD_ASK, fail
+    from swapdesk.partners.secrets import make_key_file
+    from swapdesk.settings import BadSettings, load_site
+    from swapdesk.world import RealWorld
+
+    try:
+        file = load_site().sealing_key_file
+        make_key_file(file, RealWorld())
+    except FileExistsError:
+        fail(f"{file} exists; it is kept")
+    except BadSettings as wrong:
+        fail(str(wrong), BAD_ASK)
+    except OSError as trouble:
+        fail(f"cannot write {file}: {trouble.strerror}", BAD_ASK)
+    print(f"sealing key: {file}")
+
+
 @app.command("list")
 def list_(json: Json = False) -> None:
     """Every partner, oldest first, without secrets.

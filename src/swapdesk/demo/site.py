@@ -4,7 +4,6 @@ An operator writes the same files by hand (docs/operate/install.md). Everything 
 world: fixed rates, a development seed, loopback webhooks, few confirmations.
 """
 
-import base64
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +27,6 @@ CONFIRMATIONS: Final[Mapping[str, int]] = {"bitcoin": 2, "ethereum": 3, "tron": 
 #: What paying out costs a customer, in dollars.
 NETWORK_USD: Final[Mapping[str, str]] = {"bitcoin": "0.9", "ethereum": "0.8", "tron": "1.2"}
 POLL_SECONDS: Final = 1.0
-KEY_BYTES: Final = 32
 PASSPHRASE_BYTES: Final = 24
 
 
@@ -95,12 +93,6 @@ class Dsns(msgspec.Struct, frozen=True):
     desk_owner: str
     vault_app: str
     vault_owner: str
-
-
-def write_sealing_key(path: Path, world: World) -> None:
-    """One key of 32 bytes, as `key-id:base64url`."""
-    key = base64.urlsafe_b64encode(world.bytes(KEY_BYTES)).decode()
-    write_private(path, f"demo:{key}\n")
 
 
 def write_desk_site(

@@ -23,7 +23,6 @@ from swapdesk.demo.site import (
     Places,
     write_desk_site,
     write_env,
-    write_sealing_key,
     write_vault_site,
 )
 from swapdesk.embedded import EmbeddedPostgres
@@ -110,12 +109,15 @@ class Stage:
         ports = free_port(), free_port()
         self.url = f"http://127.0.0.1:{ports[0]}"
         self.private_url = f"http://127.0.0.1:{ports[1]}"
-        write_sealing_key(self.places.sealing_key, self.world)
         write_desk_site(self.places, self.dsns, purse.urls, purse.contracts, ports)
         write_vault_site(
             self.places, self.dsns, purse.urls, purse.contracts, self.private_url, self.world
         )
-        await asyncio.gather(self.swapdesk("migrate"), self.vault_command("init", "--dev-seed"))
+        await asyncio.gather(
+            self.swapdesk("migrate"),
+            self.vault_command("init", "--dev-seed"),
+            self.swapdesk("partner", "seal-key"),
+        )
         self._say("both databases are migrated, the vault has a development seed")
         await self._run_programs()
         await self._open_for_business()

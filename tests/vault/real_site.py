@@ -24,7 +24,7 @@ from tests.vault.site import CUSTOMER, WORDS
 BTC: Final = 10**8
 ETH: Final = 10**18
 USDT: Final = 10**6
-PATIENCE_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 20
 SITE: Final = """
 world = "dev"
 desk_url = "{desk}"
@@ -56,6 +56,7 @@ confirmations = 2
 urls = ["{ethereum}"]
 confirmations = 2
 contracts = {{ usdt_eth = "{usdt}" }}
+pins = [[1, "{pin}"]]
 """
 
 
@@ -71,6 +72,7 @@ class RealSite:
         self.index = -1
         self.usdt = ""
         self.owner = ""
+        self.pin = ""  #: hash of the first block of the EVM chain
         self.rpc = Rpc(anvil.url)
 
     async def start(self) -> None:
@@ -88,6 +90,7 @@ class RealSite:
         await tokens.send(self.rpc, self.owner, to=hot, units=100 * ETH)
         await tokens.transfer(self.rpc, self.owner, self.usdt, hot, 10**13)
         await self.anvil.mine(2)
+        self.pin = (await self.anvil.rpc("eth_getBlockByNumber", "0x1", False))["hash"]
         await self.desk.start()
 
     async def initialise(self) -> None:
@@ -109,6 +112,7 @@ class RealSite:
                 bitcoin=str(urls).replace("'", '"'),
                 ethereum=self.anvil.url,
                 usdt=self.usdt,
+                pin=self.pin,
             )
         )
         (self.folder / "passphrase").write_text("open sesame\n")

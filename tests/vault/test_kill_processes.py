@@ -20,8 +20,8 @@ from swapdesk_vault.journal import Journal
 from swapdesk_vault.link import Link
 from swapdesk_vault.senders.bitcoin import BitcoinSender
 from swapdesk_vault.senders.evm import EvmSender
-from tests.vault.reaper import Point, steps
 from tests.vault.real_site import BTC, ETH, PATIENCE_SECONDS, USDT, RealSite
+from tests.vault.reaper import Point, steps
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nodes, pytest.mark.slow]
 
@@ -57,7 +57,7 @@ def launch(path: Path, log: Path, point: Point | None) -> Child:
 
 async def order(site: RealSite, step: str) -> Binding:
     """An order with a final deposit and its intent; paid in coins when the step is about coins."""
-    if step.startswith("Bitcoin"):
+    if step.startswith("BitcoinSender") or step in ("BitcoinReader.locate", "EvmReader.find"):
         binding = site.open("eth", "btc")
         site.ask(binding, BTC // 1000, await site.pay_in(binding, ETH * 21 // 1000))
     else:
@@ -66,11 +66,28 @@ async def order(site: RealSite, step: str) -> Binding:
     return binding
 
 
-async def reorganise(site: RealSite) -> None:
-    """The newest blocks of Bitcoin give way to others."""
+async def reorganise(site: RealSite, path: Path, log: Path) -> None:
+    """A vault reads up to the tip and ends; then the newest blocks of Bitcoin give way."""
+    alive, beats = launch(path, log, None), len(site.desk.beats)
+    await site.until(lambda: len(site.desk.beats) > beats + 1)
+    alive.stop(PATIENCE_SECONDS)
     tip = await site.bitcoind.rpc("getbestblockhash")
     await site.bitcoind.rpc("invalidateblock", tip)
     await site.bitcoind.mine(2, await site.bitcoind.rpc("getnewaddress", path="/wallet/outside"))
+
+
+async def dead(site: RealSite, doomed: Child) -> int | None:
+    """How a process ended, with blocks going on meanwhile; None when it would not."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while doomed.status is None:
+                await site.mine()
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        return None
+    finally:
+        doomed.stop(0)
+    return doomed.status
 
 
 async def test_each_order_is_paid_once_whoever_is_killed(real_site: RealSite) -> None:
@@ -83,13 +100,9 @@ async def test_each_order_is_paid_once_whoever_is_killed(real_site: RealSite) ->
     for point in POINTS:
         orders.append(await order(site, point.step))
         if point.step == "HotWallet.undo_block":
-            await reorganise(site)
-        doomed = launch(path, log, point)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while doomed.status is None:
-                await site.mine()
-                await asyncio.sleep(0.1)
-        assert doomed.status == -signal.SIGKILL, f"{point} was never visited: {doomed.last_words()}"
+            await reorganise(site, path, log)
+        status = await dead(site, launch(path, log, point))
+        assert status == -signal.SIGKILL, f"{point} was never visited:\n{log.read_text()[-4000:]}"
     last = launch(path, log, None)
     ended = {"sent", "final"}
     await site.until(

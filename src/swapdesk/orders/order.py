@@ -28,7 +28,7 @@ class Order(msgspec.Struct, frozen=True):
     network_fee_units: int
     min_units: int
     max_units: int
-    destination: str
+    destination: str | None  #: None once purged
     refund_address: str | None
     token_hash: bytes
     opened_ms: int
@@ -42,6 +42,14 @@ class Order(msgspec.Struct, frozen=True):
     network: str  #: of the pay-in address
     address_index: int
     address: str
+    code_id: uuid.UUID | None = None  #: the reference code that brought it
+    deleted_ms: int | None = None
+    purged_ms: int | None = None
+
+    @property
+    def hidden(self) -> bool:
+        """True when neither its partner nor its customer may see it any more."""
+        return self.deleted_ms is not None or self.purged_ms is not None
 
 
 class OrderView(msgspec.Struct, frozen=True):

@@ -7,12 +7,13 @@
 #   make bench    measure
 #   make docs     draw again what is generated from the code
 #   make nodes    fetch bitcoind and anvil into .cache
+#   make rates    install what asks exchanges for prices, in an environment of its own
 #   make lock     pin the newest versions of all requirements (maintainers; needs uv)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench docs nodes lock
+.PHONY: help demo test check fix bench docs nodes rates lock
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -26,10 +27,10 @@ help:
 demo: .venv/.package nodes
 	@exec $(BIN)/swapdesk demo $(if $(ONCE),--once)
 
-test: .venv/.dev nodes
+test: .venv/.dev .venv-rates/.ready nodes
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-check: .venv/.dev nodes
+check: .venv/.dev .venv-rates/.ready nodes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -50,11 +51,14 @@ docs: .venv/.dev
 nodes:
 	@tools/fetch-nodes
 
+rates: .venv-rates/.ready
+
 lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv; users of the locked files do not"; exit 1; }
 	$(COMPILE) --upgrade requirements.in -o requirements.txt
 	$(COMPILE) --upgrade --constraints requirements.txt requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) --upgrade --constraints requirements-dev.txt requirements-build.in -o requirements-build.txt
+	$(COMPILE) --upgrade requirements-rates.in -o requirements-rates.txt
 
 # Each stamp is as new as what was installed from; nothing to do means nothing is done.
 
@@ -70,6 +74,13 @@ lock:
 .venv/.dev: requirements-dev.txt .venv/.package
 	@echo "installing what tests and checks need"
 	$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# Apart from ours: ccxt pins 18 packages that the desk and the vault use in other versions.
+.venv-rates/.ready: requirements-rates.txt .venv/.made
+	@echo "installing what asks exchanges for prices"
+	@[ -x .venv-rates/bin/python ] || $(PYTHON) -m venv .venv-rates
+	.venv-rates/bin/python -m pip --disable-pip-version-check install --require-hashes -r requirements-rates.txt
 	@touch $@
 
 .venv/.made:

@@ -74,6 +74,7 @@ class RealSite:
         self.owner = ""
         self.pin = ""  #: hash of the first block of the EVM chain
         self.rpc = Rpc(anvil.url)
+        self._vaults: list[Vault] = []
 
     async def start(self) -> None:
         """Fund customers and the hot wallet on both chains; the desk listens."""
@@ -98,7 +99,9 @@ class RealSite:
         await initialise(self.dsns.owner, self.world, "dev", link_key_of(self.keyring))
 
     async def stop(self) -> None:
-        """Close what was opened here."""
+        """Close what was opened here, vaults of a failed test too."""
+        for vault in self._vaults:
+            await vault.close()
         await self.desk.stop()
         await self.rpc.close()
 
@@ -126,7 +129,9 @@ class RealSite:
 
     async def vault(self) -> Vault:
         """A vault in this process."""
-        return await build(self.site(), self.keyring, self.dsns.app, self.world)
+        vault = await build(self.site(), self.keyring, self.dsns.app, self.world)
+        self._vaults.append(vault)
+        return vault
 
     def hot(self, network: str) -> str:
         """The hot wallet's address."""

@@ -19,3 +19,6 @@ class FixedSource:
     async def ticks(self, now_ms: int) -> list[Tick]:
         """One tick per coin, received now."""
         return [Tick(self.name, coin, p, p, now_ms) for coin, p in self._prices.items()]
+
+    async def close(self) -> None:
+        """Nothing is held."""

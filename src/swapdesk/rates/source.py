@@ -13,3 +13,7 @@ class RateSource(Protocol):
     async def ticks(self, now_ms: int) -> list[Tick]:
         """The newest tick per coin, stamped with the time of receipt; may be empty."""
         ...
+
+    async def close(self) -> None:
+        """Let go of whatever it holds; it is not asked again."""
+        ...

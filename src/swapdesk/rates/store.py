@@ -6,16 +6,27 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from swapdesk.db import Tx, queries
-from swapdesk.rates.book import Book, Guards, Price, Tick, build
+from swapdesk.rates.book import (
+    Book,
+    Guards,
+    Level,
+    Memory,
+    Price,
+    Tick,
+    build,
+    judged_until,
+    remember,
+)
 
 Q = queries(__package__, "store.sql")
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """One round: every tick with its receipt time, and the prices trusted in the round before."""
+    """One round: every tick with its receipt time, and what the jump guard knew before it."""
 
     ticks: tuple[Tick, ...]
-    before: Mapping[str, Price]
+    before: Mapping[str, Price]  #: last trusted prices
+    levels: Mapping[str, Level] = {}  #: jumps that settle
 
 
 class Market(msgspec.Struct, frozen=True):
@@ -27,6 +38,10 @@ class Market(msgspec.Struct, frozen=True):
     def book(self, now_ms: int, guards: Guards) -> Book:
         """The book at `now_ms`: age is judged at use, so an old snapshot yields nothing."""
         return build(self.snapshot.ticks, now_ms, guards, self.snapshot.before)
+
+    def judged_until(self, now_ms: int, guards: Guards) -> int:
+        """Until when (exclusive) `book(now_ms)` stays what it is."""
+        return judged_until(self.snapshot.ticks, now_ms, guards)
 
 
 async def keep(tx: Tx, id: uuid.UUID, taken_ms: int, snapshot: Snapshot) -> None:
@@ -48,8 +63,9 @@ async def forget(tx: Tx, before_ms: int, at_most: int) -> int:
 def next_snapshot(
     ticks: Sequence[Tick], last: Market | None, now_ms: int, guards: Guards
 ) -> Snapshot:
-    """A round over `ticks`, remembering what was trusted before it, for the jump guard."""
+    """A round over `ticks`, with what the jump guard learned from the round before it."""
     if last is None:
         return Snapshot(tuple(ticks), {})
-    trusted = last.book(now_ms, guards).prices
-    return Snapshot(tuple(ticks), {**last.snapshot.before, **trusted})
+    memory = Memory(last.snapshot.before, last.snapshot.levels)
+    known = remember(memory, last.book(now_ms, guards), now_ms, guards)
+    return Snapshot(tuple(ticks), known.trusted, known.levels)

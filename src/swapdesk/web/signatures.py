@@ -9,6 +9,7 @@ Nothing here stops early because of who the caller is: an unknown key is checked
 nobody, with the same work. docs/partner/signing.md says all of this to partners.
 """
 
+import base64
 import hmac
 import re
 from collections.abc import Iterable, Sequence
@@ -32,6 +33,7 @@ FIELD_CHARS_MAX: Final = 1_024
 #: What every signature must cover; and one of two ways to name the target.
 COVERED: Final = ("@method", "content-digest", "x-api-key", "x-api-nonce")
 TARGETS: Final = (frozenset({'"@target-uri"'}), frozenset({'"@path"', '"@query"'}))
+PARAMS: Final = '"@signature-params"'
 IDEMPOTENCY_KEY: Final = b"idempotency-key"
 
 _HEX: Final = re.compile(rb"[0-9A-Fa-f]{64}")
@@ -87,10 +89,11 @@ def signs_rfc9421(key: Ed25519PublicKey, key_id: str, request: Request, now_s: i
     """Whether the one signature of `request` is `key`'s, fresh, and covers all that matters.
 
     Covered must be COVERED, the target in one of its two forms, and Idempotency-Key where it is
-    sent; `keyid` must be `key_id`; Content-Digest must be the body's, also of an empty one.
+    sent; `keyid` must be `key_id`; Content-Digest must be the body's, also of an empty one. Both
+    headers must be written in the one canonical way (RFC 9651), so that no changed bit is let in.
     """
-    told = request.values(b"signature-input") + request.values(b"signature")
-    if sum(map(len, told)) > 2 * FIELD_CHARS_MAX:
+    inputs, told = request.values(b"signature-input"), request.values(b"signature")
+    if len(inputs) != 1 or len(told) != 1 or len(inputs[0] + told[0]) > 2 * FIELD_CHARS_MAX:
         return False
     required = [*COVERED]
     if request.values(IDEMPOTENCY_KEY):
@@ -105,7 +108,19 @@ def signs_rfc9421(key: Ed25519PublicKey, key_id: str, request: Request, now_s: i
         )
     except Exception:  # noqa: BLE001 - a parser of hostile text; whatever it trips over is no signature
         return False
-    return any(target <= result.covered_components.keys() for target in TARGETS)
+    covered = result.covered_components
+    written = f"{result.label}={covered[PARAMS]}".encode()
+    return (
+        inputs[0] == written
+        and _is_canonical(told[0])
+        and any(target <= covered.keys() for target in TARGETS)
+    )
+
+
+def _is_canonical(signature: bytes) -> bool:
+    """Whether this is the one way to write these bytes: base64 has bits that mean nothing."""
+    text = signature.partition(b"=")[2].strip(b":")
+    return base64.b64encode(base64.b64decode(text)) == text
 
 
 class _Verifier(HTTPMessageVerifier):

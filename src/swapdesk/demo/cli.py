@@ -19,7 +19,7 @@ def demo(
         typer.Option("--once", envvar="ONCE", help="End after the swaps; status 0 if all is well."),
     ] = False,
     state: Annotated[
-        Path, typer.Option(help="Folder for everything the demo writes.")
+        Path, typer.Option(envvar="SWAPDESK_DEMO", help="Folder for everything the demo writes.")
     ] = DEFAULT_STATE,
 ) -> None:
     """Run everything on this machine and do real swaps: bitcoind (regtest), anvil, web, worker, vault.

@@ -225,7 +225,7 @@ async def _stay(stage: Stage, teller: Teller) -> None:
     where = stage.places
     teller.console.print(
         f"All of this is in {where.env}:  source {where.env}\n"
-        f"Pay an order's address:        swapdesk demo --state {where.root} pay btc ADDRESS 0.01\n"
+        f"Pay an order's address:        swapdesk demo pay btc ADDRESS 0.01\n"
         f"Look as its operator:          swapdesk order list\n"
         f"Logs are in {where.logs}. Ctrl-C stops everything.",
         markup=False,

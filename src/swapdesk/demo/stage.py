@@ -90,6 +90,9 @@ class Stage:
             each.require_alive()
 
     async def _put_up(self) -> None:
+        self._say(
+            f"starting; everything is kept in {self.places.root} and listens on loopback only"
+        )
         cluster = EmbeddedPostgres(self.places.cluster, world=self.world)
         self._stack.callback(cluster.stop)
         await in_thread(cluster.start)  # also makes sure that no other demo runs here
@@ -217,6 +220,7 @@ class Stage:
             "SWAPDESK_API_KEY": self.credentials.api_key,
             "SWAPDESK_API_SECRET": self.credentials.api_secret,
             "SWAPDESK_WEBHOOK_SECRET": self.credentials.webhook_secret,
+            "SWAPDESK_DEMO": str(self.places.root),
             "SWAPDESK_SITE": str(self.places.desk_site),
             "SWAPDESK_VAULT_SITE": str(self.places.vault_site),
             "BITCOIN_URL": purse.urls["bitcoin"],

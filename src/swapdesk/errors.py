@@ -23,6 +23,7 @@ class No(enum.Enum):
     UNAVAILABLE = "unavailable"  #: no trustworthy rate, node or vault right now; retry later
     RESERVE = "reserve"  #: the hot wallet cannot cover it
     BAD_CHOICE = "bad_choice"  #: the order does not take this choice
+    TAKEN = "taken"  #: the name is in use already, or there is no room for another
     CONFLICT = "conflict"  #: somebody else changed it first
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -25,6 +25,8 @@ from swapdesk.world import Kind
 
 #: In `main` no leg is priced by fewer live sources.
 MAIN_SOURCES_MIN: Final = 2
+#: Ten years; whoever wants more says "never".
+RETENTION_HOURS_MAX: Final = 87_600
 _USD_DIGITS: Final = len(str(USD_SCALE)) - 1
 
 
@@ -70,6 +72,27 @@ class TermsSite(Strict):
     window_seconds: int = Field(default=1800, ge=60)
     vault_silence_seconds: int = Field(default=60, ge=1)
     sync_silence_seconds: int = Field(default=300, ge=1)
+    #: Most that may be opened in any 24 hours, in dollars; left out: no cap.
+    daily_cap_usd: str | None = None
+    #: What is personal about an order is erased this long after its end.
+    retention_hours: Annotated[int, Field(ge=0, le=RETENTION_HOURS_MAX)] | Literal["never"] = 72
+
+    @field_validator("daily_cap_usd")
+    @classmethod
+    def _dollars(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse(value, _USD_DIGITS)
+        return value
+
+    @property
+    def daily_cap(self) -> int | None:
+        """The cap in 1/USD_SCALE dollars; None: there is none."""
+        return None if self.daily_cap_usd is None else parse(self.daily_cap_usd, _USD_DIGITS)
+
+    @property
+    def retention_ms(self) -> int | None:
+        """The retention in milliseconds; None: for ever."""
+        return None if self.retention_hours == "never" else self.retention_hours * 3_600_000
 
 
 class RatesSite(Strict):
@@ -123,6 +146,8 @@ class Site(Strict):
             ),
             vault_silence_ms=self.terms.vault_silence_seconds * 1000,
             sync_silence_ms=self.terms.sync_silence_seconds * 1000,
+            daily_cap_usd=self.terms.daily_cap,
+            retention_ms=self.terms.retention_ms,
         )
 
     def dsn(self, role: Literal["desk_app", "desk_owner"] = "desk_app") -> str:

@@ -30,6 +30,8 @@ async def follow(desk: Desk, tx: Tx, order: Order, market: Market | None) -> Ord
     `market` prices money that may be exchanged; without a trustworthy rate the order waits and is
     looked at again after `terms.reprice_ms`.
     """
+    if order.state is State.HELD and order.choice == "EXCHANGE":
+        return await _carry_out(desk, tx, order, market)
     facts = await facts_of(desk, tx, order)
     cause = classify(order.state, facts)
     if cause is Cause.DEPOSIT_GOOD:
@@ -75,6 +77,26 @@ async def _exchange_or_wait(desk: Desk, tx: Tx, order: Order, market: Market | N
     return await exchange(desk, tx, order, quote, market, Cause.DEPOSIT_GOOD, Move())
 
 
+async def _carry_out(desk: Desk, tx: Tx, order: Order, market: Market | None) -> Order:
+    """What a partner chose for a held order, at the rate of this moment; without one, later.
+
+    When too little is left to pay, the order is undecided again and waits for the operator.
+    """
+    now = desk.world.now()
+    try:
+        quote = await live_quote(desk, tx, order, market)
+    except Refused:
+        quote = None
+    if quote is None:
+        await orders.look_again(tx, order.id, now + desk.terms.reprice_ms)
+        return order
+    if quote.to_units <= quote.dst.dust_units:
+        await orders.choose(tx, order.id, "NONE", now, next_ms=None)
+        return order
+    assert market is not None
+    return await exchange(desk, tx, order, quote, market, Cause.CHOSE_EXCHANGE, Move(by="partner"))
+
+
 async def live_quote(desk: Desk, tx: Tx, order: Order, market: Market | None) -> Quote | None:
     """What all the money owed for an order buys now. None without rates; Refused UNAVAILABLE."""
     if market is None:
@@ -99,6 +121,7 @@ async def exchange(
         snapshot_id=market.id,
         network_fee_units=quote.network_fee_units,
     )
+    assert order.destination is not None, "a purged order is never exchanged"
     await orders.reprice(tx, order)
     terms = entries.Exchange(
         src=order.from_asset,
@@ -126,6 +149,6 @@ async def moved(desk: Desk, tx: Tx, order: Order, cause: Cause, what: Move) -> O
     """
     after = await orders.move(tx, order, cause, desk.world.now(), what)
     assert after is not None, f"{cause} does not apply in {order.state}"
-    if after.shown != order.shown:
+    if after.shown != order.shown and not after.hidden:
         await outbox.tell(tx, desk.world, desk.registry, await view_of(desk, tx, after))
     return after

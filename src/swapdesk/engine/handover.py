@@ -23,6 +23,7 @@ from swapdesk.orders.order import Order
 
 def binding_of(order: Order) -> Binding:
     """What an order promised when it opened."""
+    assert order.destination is not None, "an order is purged only after it was bound"
     return Binding(
         order_id=str(order.id),
         network=order.network,

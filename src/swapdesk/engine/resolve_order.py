@@ -48,6 +48,8 @@ async def resolve_order(
 
 
 async def _exchange(desk: Desk, tx: Tx, order: Order, market: Market, what: Move) -> Order:
+    if order.destination is None:
+        raise Refused(No.BAD_CHOICE, "the order was purged: nobody knows where to pay")
     quote = await live_quote(desk, tx, order, market)
     if quote is None:
         raise Refused(No.BAD_CHOICE, "no confirmed money is there to exchange")

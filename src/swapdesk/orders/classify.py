@@ -1,6 +1,7 @@
 """What the facts mean: pure. Always judged on the full picture, never on the last event alone."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
@@ -51,6 +52,10 @@ def gather(
         min_units=min_units,
         max_units=max_units,
     )
+
+
+#: Reasons to hold that are the customer's own; what else there is, only the operator may decide.
+PARTNERS_REASONS: Final = frozenset({"LIMIT", "EXPIRED"})
 
 
 def hold_reasons(state: State, facts: Facts) -> tuple[str, ...]:

@@ -62,4 +62,4 @@ CREATE TABLE opened_value (
 GRANT SELECT, INSERT ON reference_code, opened_value TO desk_app;
 GRANT SELECT ON site_switch TO desk_app;
 GRANT UPDATE ON reference_code, opened_value, site_switch TO desk_app;
-GRANT DELETE ON opened_value, webhook_event, idempotency TO desk_app;
+GRANT DELETE ON opened_value, idempotency TO desk_app;

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -139,7 +139,7 @@ def signed(
     target: bytes = b"/api/v1/create",
     body: bytes = BODY,
     extra: tuple[tuple[bytes, bytes], ...] = (),
-    **how: object,
+    **how: Any,
 ) -> Request:
     """A request that our own reference client signs; tests/signing.py knows no library."""
     fields = [(b"x-api-key", b"the-key.desktop"), (b"x-api-nonce", b"n" * 16), *extra]

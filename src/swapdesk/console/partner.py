@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swapdesk.console.session import ask
+from swapdesk.console import partner_key
+from swapdesk.console.session import ask, site_sealer
 from swapdesk.console.show import as_json, as_table, moment
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from swapdesk.partners.partner import Credentials, Partner
 
 app = typer.Typer(no_args_is_help=True, help="Partners: who may open orders through the API.")
+app.add_typer(partner_key.app, name="key")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -40,18 +42,9 @@ def create(
 
     async def question(desk: Desk) -> Credentials:
         from swapdesk.engine.partner_admin import create_partner
-        from swapdesk.partners.secrets import read_key_file
-        from swapdesk.settings import BadSettings, load_site
 
-        file = load_site().sealing_key_file
-        try:
-            sealer = read_key_file(file)
-        except OSError as missing:
-            raise BadSettings(
-                f"cannot read the sealing key {file}: {missing.strerror}"
-            ) from missing
         return await create_partner(
-            desk, sealer, name=name, webhook_url=webhook_url, markup_bps=markup_bps
+            desk, site_sealer(), name=name, webhook_url=webhook_url, markup_bps=markup_bps
         )
 
     made = ask(question)
@@ -125,3 +118,6 @@ def list_(json: Json = False) -> None:
         ],
         right=("markup bps", "weight/min"),
     )  # fmt: skip
+
+
+app.command("rules")(partner_key.rules)

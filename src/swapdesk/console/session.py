@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 if TYPE_CHECKING:
     from swapdesk.engine.desk import Desk
+    from swapdesk.partners.secrets import Sealer
     from swapdesk.settings import Site
 
 T = TypeVar("T")
@@ -61,6 +62,18 @@ def ask(question: Callable[[Desk], Awaitable[T]]) -> T:
         fail(str(trouble))
     except (BadSettings, ValueError) as wrong:
         fail(str(wrong), BAD_ASK)
+
+
+def site_sealer() -> Sealer:
+    """What seals partners' secrets on this site. BadSettings when its key cannot be read."""
+    from swapdesk.partners.secrets import read_key_file
+    from swapdesk.settings import BadSettings, load_site
+
+    file = load_site().sealing_key_file
+    try:
+        return read_key_file(file)
+    except OSError as missing:
+        raise BadSettings(f"cannot read the sealing key {file}: {missing.strerror}") from missing
 
 
 def fail(why: str, status: int = SAID_NO) -> NoReturn:

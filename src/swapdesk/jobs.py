@@ -11,6 +11,7 @@ import structlog
 
 from swapdesk.chains.reader import NodeTrouble, WrongChain
 from swapdesk.engine.desk import Desk
+from swapdesk.engine.event_log import forget_events
 from swapdesk.engine.follow_due import follow_due
 from swapdesk.engine.keep_rates import keep_rates
 from swapdesk.engine.sweep import sweep_nonces
@@ -72,3 +73,4 @@ async def timers_round(desk: Desk) -> None:
 async def sweep_round(desk: Desk) -> None:
     """Forget what is too old to matter."""
     await sweep_nonces(desk)
+    await forget_events(desk)

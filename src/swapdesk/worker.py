@@ -1,26 +1,28 @@
 """The worker: everything that happens without a request, in one process. Run as many as you like."""
 
 import asyncio
-import uuid
 from typing import Final
 
 import structlog
 
 from swapdesk.build import open_desk
 from swapdesk.chains.connect import open_reader
+from swapdesk.engine.event_log import number_events
+from swapdesk.engine.webhook_keys import SealedSecrets
 from swapdesk.jobs import rates_round, repeat, sweep_round, timers_round
-from swapdesk.partners.secrets import Place, read_key_file
+from swapdesk.partners.secrets import read_key_file
 from swapdesk.rates.fixed import FixedSource
+from swapdesk.rates.market import MarketSource
 from swapdesk.rates.source import RateSource
 from swapdesk.settings import BadSettings, Site
 from swapdesk.watch import Watcher
-from swapdesk.webhooks.deliver import Client, deliver_due
+from swapdesk.webhooks.deliver import Client, Courier
 
 log = structlog.get_logger()
 
 #: How often the rows are looked at, in seconds.
 TIMERS_SECONDS: Final = 1.0
-WEBHOOKS_SECONDS: Final = 0.5
+EVENTS_SECONDS: Final = 0.5
 SWEEP_SECONDS: Final = 60.0
 
 
@@ -29,8 +31,10 @@ def rate_sources(site: Site) -> list[RateSource]:
     sources: list[RateSource] = []
     if site.rates.fixed:
         sources.append(FixedSource(site.rates.fixed))
+    if setup := site.market():
+        sources.append(MarketSource(setup))
     if not sources:
-        raise BadSettings("rates: no source is configured; the dev world has `rates.fixed`")
+        raise BadSettings("rates: name exchanges in `rates.sources`; dev also has `rates.fixed`")
     return sources
 
 
@@ -44,12 +48,10 @@ async def run_worker(site: Site, stop: asyncio.Event) -> None:
         for key, network in desk.registry.networks.items()
     }
 
-    def unseal(partner_id: uuid.UUID, blob: bytes) -> str:
-        return sealer.open(Place("partner", str(partner_id), "webhook_secret_sealed"), blob)
-
     try:
         async with (
             Client(allow_loopback=site.webhook_loopback) as client,
+            Courier(desk.db, desk.world, SealedSecrets(sealer), client) as courier,
             asyncio.TaskGroup() as jobs,
         ):
             for key, reader in readers.items():
@@ -60,16 +62,12 @@ async def run_worker(site: Site, stop: asyncio.Event) -> None:
             jobs.create_task(repeat("rates", rates, lambda: rates_round(desk, sources), stop))
             jobs.create_task(repeat("timers", TIMERS_SECONDS, lambda: timers_round(desk), stop))
             jobs.create_task(repeat("sweep", SWEEP_SECONDS, lambda: sweep_round(desk), stop))
-            jobs.create_task(
-                repeat(
-                    "webhooks",
-                    WEBHOOKS_SECONDS,
-                    lambda: deliver_due(desk.db, desk.world, unseal, client),
-                    stop,
-                )
-            )
+            jobs.create_task(repeat("webhooks", 0, courier.turn, stop))  # it waits by itself
+            jobs.create_task(repeat("events", EVENTS_SECONDS, lambda: number_events(desk), stop))
             log.info("worker started", networks=sorted(readers), sources=[s.name for s in sources])
     finally:
+        for source in sources:
+            await source.close()
         for reader in readers.values():
             await reader.close()
         await desk.db.close()

@@ -5,121 +5,31 @@ import json
 import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
-from aiohttp import web
 
-from swapdesk.engine.partner_admin import create_partner
-from swapdesk.orders.order import Order
-from swapdesk.partners.partner import Credentials
-from swapdesk.partners.secrets import Place, Sealer
 from swapdesk.webhooks import outbox
-from swapdesk.webhooks.deliver import ANSWER_BYTES_MAX, Client, deliver_due
-from swapdesk.webhooks.events import HOLD_BACK_MS, LADDER_MS, next_try_ms, signature
-from tests.http_site import SEALING_KEYS, Clock, sign
+from swapdesk.webhooks.deliver import ANSWER_BYTES_MAX, Client
+from swapdesk.webhooks.events import HOLD_BACK_MS, LADDER_MS, next_try_ms
+from swapdesk.webhooks.signing import signature
+from tests.http_site import sign
 from tests.postgres import Dsns
-from tests.rig import Rig, rig_on
+from tests.rooms.webhook_site import Post, Receiver, post_on, receiving
 
 anyio = pytest.mark.anyio
-
-
-@dataclass
-class Receiver:
-    """A partner's endpoint that keeps what it gets and answers as told."""
-
-    url: str = ""
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)  #: answered in turn; then 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b"ok"
-    open_now: int = 0
-    most_open: int = 0
-
-    async def take(self, request: web.Request) -> web.Response:
-        """Keep and answer."""
-        self.open_now += 1
-        self.most_open = max(self.most_open, self.open_now)
-        self.got.append((dict(request.headers), await request.read()))
-        await asyncio.sleep(0.02)
-        self.open_now -= 1
-        status = self.statuses.pop(0) if self.statuses else 200
-        return web.Response(status=status, body=self.body, headers=self.headers)
-
-    def statuses_told(self) -> list[str]:
-        """The order statuses received, in order."""
-        return [json.loads(body)["order"]["status"] for _, body in self.got]
 
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     """A listening endpoint."""
-    made = Receiver()
-    app = web.Application()
-    app.router.add_post("/hook", made.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    yield made
-    await runner.cleanup()
-
-
-@dataclass
-class Post:
-    """A desk whose partner listens, and what delivers to it."""
-
-    rig: Rig
-    partner: Credentials
-    sealer: Sealer
-
-    def unseal(self, partner_id: uuid.UUID, blob: bytes) -> str:
-        """See deliver.Unseal."""
-        return self.sealer.open(Place("partner", str(partner_id), "webhook_secret_sealed"), blob)
-
-    async def deliver(self, *, allow_loopback: bool = True) -> int:
-        """One round."""
-        async with Client(allow_loopback=allow_loopback) as client:
-            return await deliver_due(self.rig.desk.db, self.rig.world, self.unseal, client)
-
-    async def order(self) -> Order:
-        """An order of this partner."""
-        self.rig.partner_id = self.partner.partner_id
-        return (await self.rig.open()).view.order
-
-    async def paid_in(self) -> Order:
-        """An order that went NEW, PENDING, EXCHANGE."""
-        order = await self.order()
-        self.rig.pay(order)
-        await self.rig.look()
-        await self.rig.mine(count=2)
-        return order
-
-    async def events(self) -> list[tuple[str, int, bool, bool]]:
-        """(status, attempts, delivered, dead) of every event, oldest first."""
-        async with self.rig.desk.db.transaction() as tx:
-            rows = await tx.fetch("SELECT * FROM webhook_event ORDER BY created_ms")
-        return [
-            (r["status"], r["attempt"], r["delivered_ms"] is not None, r["dead_ms"] is not None)
-            for r in rows
-        ]
-
-
-@asynccontextmanager
-async def _post_on(dsn: str, url: str) -> AsyncIterator[Post]:
-    sealer = Sealer(SEALING_KEYS)
-    async with rig_on(dsn) as rig:
-        rig.world.token = Clock().token  # type: ignore[method-assign]
-        partner = await create_partner(rig.desk, sealer, name="wallet", webhook_url=url)
-        yield Post(rig, partner, sealer)
+    async with receiving() as made:
+        yield made
 
 
 @pytest.fixture
 async def post(desk_dsns: Dsns, receiver: Receiver) -> AsyncIterator[Post]:
     """A desk whose partner is the receiver."""
-    async with _post_on(desk_dsns.app, receiver.url) as made:
+    async with post_on(desk_dsns.app, receiver.url) as made:
         yield made
 
 
@@ -170,8 +80,8 @@ async def test_the_ladder(post: Post, receiver: Receiver) -> None:
     post.rig.world.at += 86_400_000
     assert await post.deliver() == 0
     async with post.rig.desk.db.transaction() as tx:
-        (letter,) = await outbox.dead(tx, 10)
-    assert (letter["attempt"], letter["last_error"]) == (8, "status 500")
+        (letter,) = await outbox.dead(tx, None, 10)
+    assert (letter.attempt, letter.last_error) == (8, "status 500")
 
 
 def test_the_ladder_is_data() -> None:
@@ -282,7 +192,7 @@ async def test_a_silent_receiver_costs_its_seconds(
         await post.rig.look()
         assert await post.deliver() == 1
     async with post.rig.desk.db.transaction() as tx:
-        assert "no answer" in await tx.fetchval("SELECT last_error FROM webhook_event")
+        assert "no answer" in await tx.fetchval("SELECT last_error FROM webhook_delivery")
 
 
 @anyio
@@ -322,7 +232,9 @@ async def test_without_the_switch_loopback_is_out_of_reach(post: Post, receiver:
     assert await post.deliver(allow_loopback=False) == 1
     assert receiver.got == []
     async with post.rig.desk.db.transaction() as tx:
-        assert "not a public address" in await tx.fetchval("SELECT last_error FROM webhook_event")
+        assert "not a public address" in await tx.fetchval(
+            "SELECT last_error FROM webhook_delivery"
+        )
 
 
 @anyio

@@ -1,18 +1,18 @@
-"""What partners are told: the order as JSON, the event around it, its signature and its retries.
+"""What partners are told: the resource as JSON, the event around it, when to try again.
 
-Pure. A body is frozen when the event is enqueued: a late delivery still tells what was true then,
-and its signature never changes (contract A10, D53).
+Pure. A body is frozen when the event happens: a late delivery still tells what was true then
+(contract A10, D53).
 """
 
-import hmac
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, Literal
 
 import msgspec
 
 from swapdesk.assets import Registry
-from swapdesk.money import show, show_rate
+from swapdesk.money import show, show_rate, show_usd
 from swapdesk.orders.order import Order, OrderView
 from swapdesk.orders.shown import SIGNED_V1
 from swapdesk.orders.states import State
@@ -20,6 +20,12 @@ from swapdesk.orders.states import State
 #: The status words of this wire.
 STATUS: Final[Mapping[State, str]] = SIGNED_V1
 ORDER_STATUS_CHANGED: Final = "order.status_changed"
+PARTNER_PAID_OUT: Final = "partner.paid_out"
+EARNINGS_CLEARED: Final = "earnings.cleared"
+#: What a partner may subscribe to; a new one starts with the first.
+EVENTS: Final = (ORDER_STATUS_CHANGED, PARTNER_PAID_OUT, EARNINGS_CLEARED)
+#: Sent when somebody asks for it, whatever the subscription is.
+PROBE: Final = "webhook.test"
 
 #: Wait before each attempt, counted from the one before: 8 attempts in about 8.7 hours.
 LADDER_MS: Final = (0, 10_000, 30_000, 120_000, 600_000, 1_800_000, 7_200_000, 21_600_000)
@@ -162,9 +168,70 @@ def status_changed_body(view: OrderView, registry: Registry) -> bytes:
     return msgspec.json.encode(event)
 
 
-def signature(secret: str, body: bytes) -> str:
-    """Lower-case hex HMAC-SHA256 over the body; the key is the secret's text as issued."""
-    return hmac.digest(secret.encode(), body, "sha256").hex()
+class PaidOut(msgspec.Struct, frozen=True):
+    """A period's earnings that the operator has paid. Times in ms, money in 1/USD_SCALE dollars.
+
+    Receivers dedupe on `paid_out_ms`: two payments of one partner never share it.
+    """
+
+    paid_out_ms: int
+    period_from_ms: int
+    period_to_ms: int
+    total_usd: int
+    reference: str  #: the operator's own: a transaction id, an invoice
+
+
+class Cleared(msgspec.Struct, frozen=True):
+    """An accounting cycle that was closed. Units and deduplication as in PaidOut."""
+
+    cleared_ms: int
+    total_usd: int
+
+
+class PayoutDto(msgspec.Struct, frozen=True, rename="camel"):
+    """`payout` on the wire: times in ISO 8601, dollars with two digits (contract D48)."""
+
+    paid_out_at: str
+    period_from: str
+    period_to: str
+    total_usd: str
+    reference: str
+
+
+class EarningsDto(msgspec.Struct, frozen=True, rename="camel"):
+    """`earnings` on the wire."""
+
+    cleared_at: str
+    total_usd: str
+
+
+def paid_out_body(payout: PaidOut, now_ms: int) -> bytes:
+    """The frozen body of partner.paid_out."""
+    dto = PayoutDto(
+        paid_out_at=instant(payout.paid_out_ms),
+        period_from=instant(payout.period_from_ms),
+        period_to=instant(payout.period_to_ms),
+        total_usd=show_usd(payout.total_usd),
+        reference=payout.reference,
+    )
+    return msgspec.json.encode({"event": PARTNER_PAID_OUT, "payout": dto, "ts": now_ms})
+
+
+def cleared_body(cleared: Cleared, now_ms: int) -> bytes:
+    """The frozen body of earnings.cleared."""
+    dto = EarningsDto(instant(cleared.cleared_ms), show_usd(cleared.total_usd))
+    return msgspec.json.encode({"event": EARNINGS_CLEARED, "earnings": dto, "ts": now_ms})
+
+
+def probe_body(now_ms: int) -> bytes:
+    """The body of webhook.test."""
+    return msgspec.json.encode({"event": PROBE, "test": {"sentAt": instant(now_ms)}, "ts": now_ms})
+
+
+def instant(at_ms: int) -> str:
+    """A time as ISO 8601 in UTC: "2026-05-13T08:42:11.000Z"."""
+    seconds = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{seconds}.{at_ms % 1000:03}Z"
 
 
 def next_try_ms(attempts_made: int, now_ms: int) -> int | None:

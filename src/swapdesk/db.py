@@ -1,4 +1,4 @@
-"""PostgreSQL: pool, int-only money codec, transactions, named statements, migrations.
+"""PostgreSQL: pool, int-only money codec, transactions, batches, named statements, migrations.
 
 SQL lives in `.sql` files next to the room that uses it and reaches asyncpg by name. Money columns
 take `int` and nothing else: a float, a Decimal, a bool never gets as far as the server.
@@ -8,12 +8,15 @@ from __future__ import annotations  # asyncpg's classes are generic for the type
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, TypeVar
 
 import asyncpg
+
+from swapdesk.errors import No, Refused
 
 if TYPE_CHECKING:  # half a second of imports and 20 MB that only a migration needs
     from sqlalchemy import Connection
@@ -23,16 +26,30 @@ Tx: TypeAlias = (
 )
 Row = asyncpg.Record
 T = TypeVar("T")
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
 
 #: Connections one process keeps. Web and worker need few: a transaction lasts milliseconds.
 POOL_SIZE_MAX: Final = 10
 #: A statement that runs longer is broken, not slow.
 STATEMENT_SECONDS_MAX: Final = 30
+#: Nobody holds a lock for longer than milliseconds; whoever waits this long gives up.
+LOCK_SECONDS_MAX: Final = 5
+#: How long an answer of the server may take before its connection counts as lost.
+COMMAND_SECONDS_MAX: Final = STATEMENT_SECONDS_MAX + 5
+#: A transaction left open by a process that hangs is ended, so that its locks do not stay.
+IDLE_SECONDS_MAX: Final = 30
 #: How often a transaction is tried again after a serialisation failure or a deadlock.
 TRIES_MAX: Final = 5
 #: Key of the advisory lock that lets one migration run at a time, and its patience.
 MIGRATION_LOCK: Final = 0x53574150
 MIGRATION_SECONDS_MAX: Final = 120
+
+#: Rows of one batch, and rows that may wait for the next; beyond that callers are sent away.
+BATCH_ROWS_MAX: Final = 256
+WAITING_MAX: Final = 4_096
+#: What a caller who was sent away is told to wait.
+FULL_SECONDS: Final = 1
 
 _NAME: Final = re.compile(r"^-- name: *([a-z][a-z0-9_]*) *$", re.MULTILINE)
 
@@ -67,9 +84,13 @@ class Database:
             min_size=1,
             max_size=size,
             init=set_codecs,
+            reset=_keep_session,
+            command_timeout=COMMAND_SECONDS_MAX,
             server_settings={
                 "application_name": name,
                 "statement_timeout": str(STATEMENT_SECONDS_MAX * 1000),
+                "lock_timeout": str(LOCK_SECONDS_MAX * 1000),
+                "idle_in_transaction_session_timeout": str(IDLE_SECONDS_MAX * 1000),
             },
         )
         return cls(pool)
@@ -94,6 +115,126 @@ class Database:
                 continue
         async with self.transaction() as tx:
             return await work(tx)
+
+
+async def _keep_session(_connection: object) -> None:
+    """Nothing: what a transaction sets is SET LOCAL. asyncpg's own reset costs a round trip."""
+
+
+class Unknown(Exception):
+    """The connection broke with a transaction in flight: it was committed, or it was not."""
+
+
+#: After these nobody can tell whether a transaction was committed.
+_LOST: Final = (
+    OSError,  # TimeoutError too
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+)
+
+
+class Gather(Generic[Ask, Answer]):
+    """What arrives while a batch is in flight goes together as the next one. Nothing ever waits
+    for company: a row that comes alone goes alone, at once.
+
+    `work` answers each row, in order; an answer that is an exception is raised for that row only.
+    A batch that fails whole is rolled back, so its rows are tried again one by one, and a row that
+    no batch survives fails alone. When the connection breaks, nothing is tried again: every caller
+    of the batch gets Unknown, and asks again with the same idempotency key.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer | Exception]]],
+        *,
+        rows_max: int = BATCH_ROWS_MAX,
+        waiting_max: int = WAITING_MAX,
+    ) -> None:
+        self._work = work
+        self._rows_max = rows_max
+        self._waiting_max = waiting_max
+        self._waiting: deque[tuple[Ask, asyncio.Future[Answer]]] = deque()
+        self._running: asyncio.Task[None] | None = None
+
+    async def ask(self, row: Ask) -> Answer:
+        """The answer to `row`. Refused UNAVAILABLE when too many wait; Unknown; what `work` raises.
+
+        A caller who gives up leaves the batch as it is; if it has not begun, his row is left out.
+        """
+        if len(self._waiting) >= self._waiting_max:
+            raise Refused(No.UNAVAILABLE, "too many calls wait", retry_after_seconds=FULL_SECONDS)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((row, answer))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return await answer
+
+    async def _run(self) -> None:
+        """Batch after batch until nobody waits."""
+        try:
+            while batch := self._next():
+                rows = [row for row, _ in batch]
+                try:
+                    answers = await self._answers(rows)
+                except BaseException as died:  # this task was cancelled, or worse
+                    for _, future in (*batch, *self._waiting):
+                        _settle(future, died)
+                    self._waiting.clear()
+                    raise
+                for (_, future), answer in zip(batch, answers, strict=True):
+                    _settle(future, answer)
+        finally:
+            self._running = None
+
+    def _next(self) -> list[tuple[Ask, asyncio.Future[Answer]]]:
+        batch: list[tuple[Ask, asyncio.Future[Answer]]] = []
+        while self._waiting and len(batch) < self._rows_max:
+            row, answer = self._waiting.popleft()
+            if not answer.done():  # cancelled while it waited
+                batch.append((row, answer))
+        return batch
+
+    async def _answers(self, rows: Sequence[Ask]) -> Sequence[Answer | Exception]:
+        try:
+            answers = await self._work(rows)
+            assert len(answers) == len(rows), "one answer per row"
+        except Exception as failed:  # noqa: BLE001 - whatever it is belongs to its caller
+            if isinstance(failed, _LOST) and not isinstance(failed, asyncpg.DataError):
+                return [_unknown(failed) for _ in rows]
+            if len(rows) == 1:
+                return [_alone(failed)]
+        else:
+            return answers
+        alone = await asyncio.gather(*(self._answers([row]) for row in rows))
+        return [answer for (answer,) in alone]
+
+
+def _alone(failed: Exception) -> Exception:
+    """What the caller is told of a row that failed on its own."""
+    if isinstance(failed, asyncpg.LockNotAvailableError):
+        return Refused(No.UNAVAILABLE, "locked", retry_after_seconds=FULL_SECONDS)
+    return failed
+
+
+def _settle(future: asyncio.Future[Answer], answer: Answer | BaseException) -> None:
+    """Hand an answer to its caller, if he still waits for it."""
+    if future.done():
+        return
+    if isinstance(answer, asyncio.CancelledError):
+        future.cancel()
+    elif isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+
+
+def _unknown(why: Exception) -> Unknown:
+    unknown = Unknown(f"{type(why).__name__}: {why}")
+    unknown.__cause__ = why
+    return unknown
 
 
 class Queries:

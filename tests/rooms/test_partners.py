@@ -13,7 +13,7 @@ from swapdesk.engine.partner_admin import create_partner, list_partners
 from swapdesk.engine.sweep import sweep_nonces
 from swapdesk.errors import No, Refused
 from swapdesk.partners.limits import WINDOW_SECONDS, retry_after_seconds
-from swapdesk.partners.partner import Caller, Credentials
+from swapdesk.partners.partner import Caller, Holder
 from swapdesk.partners.secrets import (
     Place,
     Sealer,
@@ -214,19 +214,21 @@ async def test_create_refuses(rig: Rig, change: dict[str, object], no: No) -> No
     assert refused.value.no is no
 
 
-async def _caller(rig: Rig) -> tuple[Credentials, Caller]:
+async def _holder(rig: Rig) -> Holder:
     made = await create_partner(rig.desk, Sealer(SEALING_KEYS), name="wallet")
-    return made, Caller(made.partner_id, 0)
+    holder = await find_holder(rig.desk, made.api_key)
+    assert holder is not None
+    return holder
 
 
 @anyio
 async def test_admit_under_concurrency(rig: Rig) -> None:
     """Sixty concurrent charges of 50 on a budget of 2500: fifty get in, and all nonces are burnt."""
-    _, caller = await _caller(rig)
+    holder = await _holder(rig)
 
     async def one(number: int) -> No | None:
         try:
-            await admit(rig.desk, caller, f"nonce-number-{number:05}", 50)
+            await admit(rig.desk, Caller(holder, f"nonce-number-{number:05}", 50))
         except Refused as no:
             return no.no
         return None
@@ -241,12 +243,12 @@ async def test_admit_under_concurrency(rig: Rig) -> None:
 async def test_sweeping_forgets_what_is_old(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nonces after ten minutes, buckets after one, chunk by chunk; nothing younger."""
     monkeypatch.setattr("swapdesk.engine.sweep.CHUNK", 3)
-    _, caller = await _caller(rig)
+    holder = await _holder(rig)
     for number in range(8):
-        await admit(rig.desk, caller, f"nonce-number-{number:05}", 1)
+        await admit(rig.desk, Caller(holder, f"nonce-number-{number:05}", 1))
         rig.world.at += 1_000
     rig.world.at += 590_000
-    await admit(rig.desk, caller, "nonce-that-is-young", 1)
+    await admit(rig.desk, Caller(holder, "nonce-that-is-young", 1))
     rig.world.at += 7_000
     await sweep_nonces(rig.desk)
     async with rig.desk.db.transaction() as tx:

@@ -1,5 +1,6 @@
 """Segregated witness addresses: BIP173 (bech32, version 0) and BIP350 (bech32m, later versions)."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -16,6 +17,8 @@ PROGRAM_BYTES_MIN: Final = 2
 PROGRAM_BYTES_MAX: Final = 40
 #: Version 0 has exactly two programs: a key hash and a script hash.
 V0_PROGRAM_BYTES: Final = (20, 32)
+
+_PRINTABLE: Final = re.compile(r"[!-~]*")
 
 
 def encode(hrp: str, version: int, program: bytes) -> str:
@@ -35,7 +38,7 @@ def decode(text: str) -> tuple[str, int, bytes]:
     """
     if len(text) > TEXT_CHARS_MAX:
         raise ValueError("segwit address is too long")
-    if not all("!" <= char <= "~" for char in text):
+    if not _PRINTABLE.fullmatch(text):
         raise ValueError("character outside printable ASCII")
     if text not in (text.lower(), text.upper()):
         raise ValueError("segwit address mixes upper and lower case")
@@ -61,14 +64,22 @@ def decode(text: str) -> tuple[str, int, bytes]:
     return hrp, data[0], program
 
 
+def _fold(top: int) -> int:
+    """What the five bits that leave the checksum put back into it."""
+    check = 0
+    for bit, generator in enumerate(GENERATOR):
+        if top >> bit & 1:
+            check ^= generator
+    return check
+
+
+_FOLDED: Final = tuple(_fold(top) for top in range(32))
+
+
 def _polymod(values: Iterable[int]) -> int:
     check = 1
     for value in values:
-        top = check >> 25
-        check = (check & 0x1FFFFFF) << 5 ^ value
-        for bit, generator in enumerate(GENERATOR):
-            if top >> bit & 1:
-                check ^= generator
+        check = (check & 0x1FFFFFF) << 5 ^ value ^ _FOLDED[check >> 25]
     return check
 
 

@@ -1,7 +1,7 @@
 """What arrived, one row per output, and how far each chain has been read."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import asyncpg
 import msgspec
@@ -98,13 +98,23 @@ async def ripe(tx: Tx, network: str, asset: str, height: int) -> list[Deposit]:
 
 async def finalise(tx: Tx, deposit: Deposit, at_ms: int) -> int | None:
     """Mark it final; the number of this credit for the books' key. None: it was final already."""
-    rev: int | None = await tx.fetchval(Q.finalise, deposit.network, deposit.txid, deposit.position, at_ms)
+    rev: int | None = await tx.fetchval(
+        Q.finalise, deposit.network, deposit.txid, deposit.position, at_ms
+    )
     return rev
 
 
 async def of_order(tx: Tx, order_id: uuid.UUID) -> list[Deposit]:
     """Everything that ever arrived for an order, first seen first."""
     return [_of(row) for row in await tx.fetch(Q.of_order, order_id)]
+
+
+async def of_orders(tx: Tx, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[Deposit]]:
+    """Everything that ever arrived for these orders, first seen first."""
+    found: dict[uuid.UUID, list[Deposit]] = {}
+    for row in await tx.fetch(Q.of_orders, ids):
+        found.setdefault(row["order_id"], []).append(_of(row))
+    return found
 
 
 async def cursor(tx: Tx, network: str, *, lock: bool = False) -> Cursor | None:

@@ -1,12 +1,16 @@
--- name: draw_index
-SELECT nextval($1::text::regclass)
+-- name: lease_indexes
+-- Indexes that are never drawn again, whatever becomes of this transaction. Each is counted on its
+-- own, so a lease may have gaps where another process drew at the same time.
+SELECT nextval($1::text::regclass) AS index FROM generate_series(1, $2::integer)
 
--- name: keep_address
+-- name: keep_addresses
 INSERT INTO pay_in_address (family, index, network, address, order_id, asset)
-VALUES ($1, $2, $3, $4, $5, $6)
+SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::uuid[], $6::text[])
 
--- name: knows_address
-SELECT true FROM pay_in_address WHERE family = $1 AND address = $2
+-- name: known_addresses
+-- Which of these are ours, on any network of the family.
+SELECT a.family, a.address FROM unnest($1::text[], $2::text[]) AS n (family, address)
+  JOIN pay_in_address a ON a.family = n.family AND a.address = n.address
 
 -- name: owners
 -- Which of these addresses are ours, and whose: one look-up in the unique index per address.
@@ -55,6 +59,9 @@ RETURNING credit_rev
 
 -- name: of_order
 SELECT * FROM deposit WHERE order_id = $1 ORDER BY first_seen_ms, txid, position
+
+-- name: of_orders
+SELECT * FROM deposit WHERE order_id = ANY($1::uuid[]) ORDER BY first_seen_ms, txid, position
 
 -- name: cursor
 SELECT height, hash, tip_height, synced_ms FROM chain_cursor WHERE network = $1

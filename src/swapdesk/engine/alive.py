@@ -1,15 +1,10 @@
 """Which networks can be offered: the watcher stands at their tip and the vault is not silent."""
 
-from typing import Final
-
 import msgspec
 
 from swapdesk.deposits import store as deposits
 from swapdesk.engine.desk import Desk
 from swapdesk.orders import vault_words
-
-#: How long an answer is good for.
-CACHE_MS: Final = 1_000
 
 
 class Alive(msgspec.Struct, frozen=True):
@@ -27,10 +22,11 @@ async def alive_networks(desk: Desk) -> frozenset[str]:
 
 async def alive(desk: Desk) -> Alive:
     """The state of watchers and vault, read at most once a second."""
+    return await desk.recent(_read)
+
+
+async def _read(desk: Desk) -> Alive:
     now = desk.world.now()
-    cached = desk.alive_cache
-    if isinstance(cached, Alive) and now - desk.alive_read_ms < CACHE_MS:
-        return cached
     async with desk.db.pool.acquire() as connection:
         synced = await deposits.synced(connection)
         beat = await vault_words.last_beat(connection)
@@ -41,5 +37,4 @@ async def alive(desk: Desk) -> Alive:
         for network in desk.registry.networks
         if heard and stopped is None and now - synced.get(network, 0) <= desk.terms.sync_silence_ms
     )
-    desk.alive_cache, desk.alive_read_ms = Alive(networks, heard, stopped), now
     return Alive(networks, heard, stopped)

@@ -1,16 +1,17 @@
 """What every use case is handed: the database, the clock, the registry and the desk's terms.
 
-Built once in `run.py`. Nothing in here changes while the process lives, except the market, which
-is read from the database at most once a second.
+Built once in `run.py`. Nothing in here changes while the process lives, except what is read again
+from the database at most once a second (`recent`) and the batches under way (`gather`).
 """
 
-from collections.abc import Mapping
-from typing import Final
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from swapdesk.assets import Registry
-from swapdesk.db import Database
+from swapdesk.db import Database, Gather, Tx
 from swapdesk.deposits.addresses import PayIn
 from swapdesk.errors import No, Refused
 from swapdesk.pricing import Fees
@@ -18,8 +19,12 @@ from swapdesk.rates import store as rates
 from swapdesk.rates.book import Book, Guards
 from swapdesk.world import World
 
-#: How long a process trusts the snapshot it has before it asks for a newer one.
-MARKET_CACHE_MS: Final = 1_000
+T = TypeVar("T")
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
+
+#: How long a process trusts what it has read before it looks again.
+RECENT_MS: Final = 1_000
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -32,6 +37,33 @@ class Terms(msgspec.Struct, frozen=True):
     guards: Guards = Guards()
     vault_silence_ms: int = 60_000  #: a vault silent for longer takes its networks off the list
     sync_silence_ms: int = 300_000  #: so does a watcher that has not stood at the tip for this long
+    daily_cap_usd: int | None = None  #: most that may be opened in 24 hours; None: no cap
+    retention_ms: int | None = (
+        259_200_000  #: what is personal goes this long after the end; None: never
+    )
+
+
+class Recent(Generic[T]):
+    """A value that is read again when it is older than RECENT_MS, by one caller for all."""
+
+    def __init__(self, world: World, read: Callable[[], Awaitable[T]]) -> None:
+        self._world = world
+        self._read = read
+        self._value: T | None = None
+        self._read_ms = 0
+        self._reading = asyncio.Lock()
+
+    async def get(self) -> T:
+        """The value, at most RECENT_MS old. A None is never kept. What reading raises."""
+        if self._value is not None and self._world.now() - self._read_ms < RECENT_MS:
+            return self._value
+        async with self._reading:
+            now = self._world.now()
+            if self._value is None or now - self._read_ms >= RECENT_MS:
+                value = await self._read()
+                self._value, self._read_ms = value, now
+                return value
+            return self._value
 
 
 class Desk:
@@ -45,26 +77,56 @@ class Desk:
         self.registry = registry
         self.terms = terms
         self.pay_in = pay_in
-        self._market: rates.Market | None = None
-        self._market_read_ms = 0
-        self.alive_cache: object = None  #: engine/alive.py keeps its last answer here
-        self.alive_read_ms = 0
+        self._gathers: dict[object, Any] = {}
+        self._recent: dict[object, Any] = {}
+        self._book: tuple[rates.Market, int, int, Book] | None = None  #: good from, until
 
     def fees(self, network: str) -> Fees:
         """What paying out on `network` costs a customer."""
         return Fees(self.terms.base_fee_bps, self.terms.network_usd.get(network, 0))
 
+    def gather(
+        self, batch: Callable[["Desk", Tx, Sequence[Ask]], Awaitable[Sequence[Answer | Exception]]]
+    ) -> Gather[Ask, Answer]:
+        """This process's gather of a batch function: `await desk.gather(open_orders).ask(row)`."""
+        known: Gather[Ask, Answer] | None = self._gathers.get(batch)
+        if known is None:
+
+            async def work(rows: Sequence[Ask]) -> Sequence[Answer | Exception]:
+                return await self.db.retrying(lambda tx: batch(self, tx, rows))
+
+            known = self._gathers[batch] = Gather(work)
+        return known
+
+    async def recent(self, read: Callable[["Desk"], Awaitable[T]]) -> T:
+        """What `read(desk)` returned at most a second ago, kept per process."""
+        known: Recent[T] | None = self._recent.get(read)
+        if known is None:
+            known = self._recent[read] = Recent(self.world, lambda: read(self))
+        return await known.get()
+
     async def market(self) -> rates.Market:
         """The newest snapshot, re-read at most once a second. Refused UNAVAILABLE before the first."""
-        now = self.world.now()
-        if self._market is None or now - self._market_read_ms >= MARKET_CACHE_MS:
-            async with self.db.pool.acquire() as connection:
-                self._market = await rates.newest(connection)
-            self._market_read_ms = now
-        if self._market is None:
+        market = await self.recent(_newest)
+        if market is None:
             raise Refused(No.UNAVAILABLE, "no rates yet")
-        return self._market
+        return market
 
     def book(self, market: rates.Market) -> Book:
-        """The market judged now: an old snapshot yields no prices."""
-        return market.book(self.world.now(), self.terms.guards)
+        """The market judged now: an old snapshot yields no prices.
+
+        One book is kept, and only until the next tick comes or ceases to count.
+        """
+        now = self.world.now()
+        if self._book is not None:
+            of, since, until, book = self._book
+            if of is market and since <= now < until:
+                return book
+        book = market.book(now, self.terms.guards)
+        self._book = (market, now, market.judged_until(now, self.terms.guards), book)
+        return book
+
+
+async def _newest(desk: Desk) -> rates.Market | None:
+    async with desk.db.pool.acquire() as connection:
+        return await rates.newest(connection)

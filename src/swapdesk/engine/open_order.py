@@ -1,31 +1,43 @@
-"""Opening an order: price it, reserve a pay-in address, promise."""
+"""Opening orders: price one, reserve a pay-in address, promise. Many at once share a transaction.
+
+`open_order` prices (pure) and joins the next batch; `open_orders` is that batch. It carries for
+every row its caller's nonce and weight, its idempotency key, the order, the first row of its log
+and its address: one statement per table. A row that is refused still burns and charges; only its
+own answer says no.
+"""
 
 import hashlib
 import hmac
 import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-import asyncpg
 import msgspec
+from msgspec.structs import replace
 
 from swapdesk.assets import Asset
 from swapdesk.chains.codec import BadAddress, check_address
 from swapdesk.db import Tx
+from swapdesk.engine.admit import admit_all
 from swapdesk.engine.desk import Desk
 from swapdesk.engine.quote import require_alive
-from swapdesk.engine.view import view_of
+from swapdesk.engine.view import new_view, views_of
 from swapdesk.errors import No, Refused
 from swapdesk.orders import store as orders
-from swapdesk.orders.order import Opened, Order
+from swapdesk.orders.order import Opened, Order, OrderView
 from swapdesk.orders.shown import next_shown
 from swapdesk.orders.states import State
+from swapdesk.orders.store import Claim, Claimed, Key
+from swapdesk.partners.partner import Caller
 from swapdesk.pricing import Ask, Direction, Quote, price, within_bounds
 from swapdesk.rates.store import Market
 
 #: 32 bytes are 43 characters of base64url: the contract's token.
 TOKEN_BYTES: Final = 32
-#: How long the second of two concurrent requests with one key waits for the first.
-KEY_WAIT_SECONDS_MAX: Final = 5
+
+#: (network, address) pairs.
+Places = set[tuple[str, str]]
 
 
 class OrderAsk(msgspec.Struct, frozen=True):
@@ -41,50 +53,41 @@ class OrderAsk(msgspec.Struct, frozen=True):
     refund_address: str
     key_hash: bytes | None  #: of the idempotency key, keyed; None when there is none
     body_hash: bytes  #: SHA-256 of the raw body
+    caller: Caller | None = None  #: to be admitted with the order; None: he was, or there is none
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """An order that could be opened: priced and checked, still without index and address."""
+
+    order: Order
+    token: str
+    places: tuple[tuple[str, str], ...]  #: (network, address) where money may go
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """One row of a batch: who asks, under which key, and the draft or why there is none."""
+
+    caller: Caller | None
+    claim: Claim | None
+    draft: Draft | Refused
 
 
 async def open_order(desk: Desk, ask: OrderAsk) -> Opened:
     """Open an order, or answer with the one that this idempotency key opened before.
 
-    Refused: INVALID (addresses, amount), BELOW_MIN, ABOVE_MAX, KEY_REUSED, UNAVAILABLE. A refused
-    order writes nothing and does not use up the key. The token is returned once and kept as hash.
+    Refused: what `admit` refuses; INVALID (addresses, amount), BELOW_MIN, ABOVE_MAX, KEY_REUSED,
+    UNAVAILABLE. A refused order does not use up the key. The token is returned once and kept as
+    hash. Unknown when PostgreSQL went away: ask again with the same key. StaleHolder.
     """
-    claim = orders.Claim(ask.partner_id, ask.key_hash, ask.body_hash) if ask.key_hash else None
-    if claim:
-        async with desk.db.transaction() as tx:
-            if replayed := await _replay(desk, tx, claim, await orders.find_key(tx, claim)):
-                return replayed
-    destination = _checked(desk, ask.dst, ask.destination)
-    refund = _checked(desk, ask.src, ask.refund_address)
-    await require_alive(desk, (ask.src, ask.dst))
-    market = await desk.market()
-    terms = Ask(ask.src, ask.dst, ask.direction, ask.units, ask.markup_bps)
-    quote = price(terms, desk.book(market), desk.fees(ask.dst.network))
-    within_bounds(quote)
-
-    async def work(tx: Tx) -> Opened:
-        order_id, token = desk.world.uuid(), desk.world.token(TOKEN_BYTES)
-        if claim:
-            await tx.execute(f"SET LOCAL lock_timeout = '{KEY_WAIT_SECONDS_MAX}s'")
-            first = await orders.claim_key(tx, claim, order_id, desk.world.now())
-            if replayed := await _replay(desk, tx, claim, first):
-                return replayed
-        for network, address in ((ask.dst.network, destination), (ask.src.network, refund)):
-            if await desk.pay_in.owns(tx, network, address):
-                raise Refused(No.INVALID, "one of our own pay-in addresses")
-        index, address = await desk.pay_in.reserve(tx, ask.src, order_id)
-        order = _order(desk, ask, quote, market, order_id, token)
-        order = msgspec.structs.replace(
-            order, destination=destination, refund_address=refund,
-            address_index=index, address=address,
-        )  # fmt: skip
-        await orders.insert(tx, order, by="partner")
-        return Opened(await view_of(desk, tx, order), token)
-
+    claim = Claim(ask.partner_id, ask.key_hash, ask.body_hash) if ask.key_hash else None
+    draft: Draft | Refused
     try:
-        return await desk.db.retrying(work)
-    except asyncpg.LockNotAvailableError as waited:
-        raise Refused(No.UNAVAILABLE, "an earlier request with this key is not done") from waited
+        draft = await _draft(desk, ask)
+    except Refused as no:
+        if claim is None and ask.caller is None:
+            raise
+        draft = no
+    return await desk.gather(open_orders).ask(Opening(ask.caller, claim, draft))
 
 
 def token_hash(token: str) -> bytes:
@@ -92,18 +95,103 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def _replay(
-    desk: Desk, tx: Tx, claim: orders.Claim, first: orders.Claimed | None
-) -> Opened | None:
-    """The order that first used the key, without its token. Refused KEY_REUSED for another body."""
-    if first is None:
+async def open_orders(desk: Desk, tx: Tx, rows: Sequence[Opening]) -> list[Opened | Exception]:
+    """One answer per row, in order. Whatever a row is told, its nonce and weight are written."""
+    verdicts = await admit_all(desk, tx, [row.caller for row in rows])
+    inside = [row for row, no in zip(rows, verdicts, strict=True) if no is None]
+    ours = await _our_places(desk, tx, inside)
+    held = await _claim(desk, tx, inside, ours)
+    drafts = [draft for row in inside if (draft := _opening(row, ours, held))]
+    new = await _write(desk, tx, drafts)
+    earlier = {claimed.order_id for claimed in held.values()} - new.keys()
+    views = new | await views_of(desk, tx, earlier)
+    return [no or _answer(row, ours, held, views) for row, no in zip(rows, verdicts, strict=True)]
+
+
+async def _our_places(desk: Desk, tx: Tx, rows: Sequence[Opening]) -> Places:
+    """Which of the addresses where money may go are our own."""
+    named = {place for row in rows if isinstance(row.draft, Draft) for place in row.draft.places}
+    return await desk.pay_in.ours(tx, named) if named else set()
+
+
+async def _claim(desk: Desk, tx: Tx, rows: Sequence[Opening], ours: Places) -> dict[Key, Claimed]:
+    """Who holds the idempotency keys of these rows, after the rows that can open an order have
+    claimed theirs. Of several with one key the first in line claims it."""
+    first: dict[Key, tuple[Claim, uuid.UUID]] = {}
+    for row in rows:
+        if row.claim and isinstance(row.draft, Draft) and not _refusal(row.draft, ours):
+            first.setdefault(row.claim.key, (row.claim, row.draft.order.id))
+    free = await orders.claim_keys(tx, first, desk.world.now()) if first else set()
+    held = {key: Claimed(first[key][1], first[key][0].body_hash) for key in free}
+    others = {row.claim.key for row in rows if row.claim} - free
+    return held | await orders.find_keys(tx, others) if others else held
+
+
+def _opening(row: Opening, ours: Places, held: Mapping[Key, Claimed]) -> Draft | None:
+    """The draft of a row that opens an order now."""
+    if not isinstance(row.draft, Draft) or _refusal(row.draft, ours):
         return None
-    if not hmac.compare_digest(first.body_hash, claim.body_hash):
-        raise Refused(No.KEY_REUSED, "the idempotency key came with another body")
-    order = await orders.read(tx, first.order_id)
-    if order is None:
-        raise Refused(No.NOT_FOUND, "the order of this key is gone")
-    return Opened(await view_of(desk, tx, order), None)
+    if row.claim and held[row.claim.key].order_id != row.draft.order.id:
+        return None
+    return row.draft
+
+
+async def _write(desk: Desk, tx: Tx, drafts: Sequence[Draft]) -> dict[uuid.UUID, OrderView]:
+    """Open the orders of these drafts at fresh addresses: one statement per table."""
+    if not drafts:
+        return {}
+    wanted = Counter(draft.order.network for draft in drafts)
+    fresh = {
+        network: iter(await desk.pay_in.take(tx, network, count))
+        for network, count in wanted.items()
+    }
+    new = []
+    for draft in drafts:
+        index, address = next(fresh[draft.order.network])
+        new.append(replace(draft.order, address_index=index, address=address))
+    await orders.open_all(tx, new, by="partner")
+    await desk.pay_in.keep(tx, new)
+    return {order.id: new_view(desk, order) for order in new}
+
+
+def _answer(
+    row: Opening, ours: Places, held: Mapping[Key, Claimed], views: Mapping[uuid.UUID, OrderView]
+) -> Opened | Exception:
+    opened = _opening(row, ours, held)
+    if opened:
+        return Opened(views[opened.order.id], opened.token)
+    claimed = held.get(row.claim.key) if row.claim else None
+    if row.claim is None or claimed is None:
+        no = row.draft if isinstance(row.draft, Refused) else _refusal(row.draft, ours)
+        assert no is not None, "a row opens, repeats or is refused"
+        return no
+    if not hmac.compare_digest(claimed.body_hash, row.claim.body_hash):
+        return Refused(No.KEY_REUSED, "the idempotency key came with another body")
+    view = views.get(claimed.order_id)
+    return Opened(view, None) if view else Refused(No.NOT_FOUND, "the order of this key is gone")
+
+
+def _refusal(draft: Draft, ours: Places) -> Refused | None:
+    if ours and not ours.isdisjoint(draft.places):
+        return Refused(No.INVALID, "one of our own pay-in addresses")
+    return None
+
+
+async def _draft(desk: Desk, ask: OrderAsk) -> Draft:
+    """The order as it would be: pure but for looking at what this process knows of the market."""
+    destination = _checked(desk, ask.dst, ask.destination)
+    refund = _checked(desk, ask.src, ask.refund_address)
+    await require_alive(desk, (ask.src, ask.dst))
+    market = await desk.market()
+    terms = Ask(ask.src, ask.dst, ask.direction, ask.units, ask.markup_bps)
+    quote = price(terms, desk.book(market), desk.fees(ask.dst.network))
+    within_bounds(quote)
+    token = desk.world.token(TOKEN_BYTES)
+    return Draft(
+        order=_order(desk, ask, quote, market, token, destination, refund),
+        token=token,
+        places=((ask.dst.network, destination), (ask.src.network, refund)),
+    )
 
 
 def _checked(desk: Desk, asset: Asset, address: str) -> str:
@@ -114,11 +202,17 @@ def _checked(desk: Desk, asset: Asset, address: str) -> str:
 
 
 def _order(
-    desk: Desk, ask: OrderAsk, quote: Quote, market: Market, id: uuid.UUID, token: str
+    desk: Desk,
+    ask: OrderAsk,
+    quote: Quote,
+    market: Market,
+    token: str,
+    destination: str,
+    refund: str,
 ) -> Order:
     now = desk.world.now()
     return Order(
-        id=id,
+        id=desk.world.uuid(),
         partner_id=ask.partner_id,
         state=State.WAITING,
         rev=0,
@@ -135,8 +229,8 @@ def _order(
         network_fee_units=quote.network_fee_units,
         min_units=quote.min_units,
         max_units=quote.max_units,
-        destination=ask.destination,
-        refund_address=ask.refund_address,
+        destination=destination,
+        refund_address=refund,
         token_hash=token_hash(token),
         opened_ms=now,
         window_ends_ms=now + desk.terms.window_ms,

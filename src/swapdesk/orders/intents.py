@@ -1,6 +1,7 @@
 """Payout intents: the desk's wishes to the vault. One live intent per order, by constraint."""
 
 import uuid
+from collections.abc import Collection
 from typing import Literal
 
 import asyncpg
@@ -19,7 +20,7 @@ class Intent(msgspec.Struct, frozen=True):
     kind: Literal["payout", "refund"]
     asset: str
     units: int
-    destination: str
+    destination: str | None  #: None once purged, like txid and reason
     covers_units: int
     asked_ms: int
     acked_ms: int | None
@@ -64,6 +65,14 @@ async def of_order(tx: Tx, order_id: uuid.UUID) -> list[Intent]:
     """All attempts, first to last."""
     rows = await tx.fetch(Q.intents_of, order_id)
     return [Intent(**dict(row)) for row in rows]
+
+
+async def of_orders(tx: Tx, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[Intent]]:
+    """All attempts of these orders, first to last."""
+    found: dict[uuid.UUID, list[Intent]] = {}
+    for row in await tx.fetch(Q.intents_of_orders, ids):
+        found.setdefault(row["order_id"], []).append(Intent(**dict(row)))
+    return found
 
 
 async def sent(tx: Tx, intent: Intent, txid: str, at_ms: int) -> None:

@@ -13,6 +13,9 @@ SELECT * FROM payout_intent WHERE order_id = $1 AND ended_ms IS NULL
 -- name: intents_of
 SELECT * FROM payout_intent WHERE order_id = $1 ORDER BY attempt
 
+-- name: intents_of_orders
+SELECT * FROM payout_intent WHERE order_id = ANY($1::uuid[]) ORDER BY order_id, attempt
+
 -- name: intent_sent
 UPDATE payout_intent SET sent_ms = $3, txid = $4 WHERE order_id = $1 AND attempt = $2
    AND sent_ms IS NULL

@@ -1,6 +1,7 @@
 """Orders in PostgreSQL. Every function takes the transaction first and never opens one."""
 
 import uuid
+from collections.abc import Collection, Mapping, Sequence
 
 import asyncpg
 import msgspec
@@ -12,6 +13,9 @@ from swapdesk.orders.shown import next_shown
 from swapdesk.orders.states import Cause, State, next_state
 
 Q = queries(__package__, "store.sql")
+
+#: A partner and the hash of one of his idempotency keys.
+Key = tuple[uuid.UUID, bytes]
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -25,12 +29,25 @@ class Move(msgspec.Struct, frozen=True):
     note: str | None = None
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """An order, and whether there is more to read about it."""
+
+    order: Order
+    has_deposits: bool
+    has_intents: bool
+
+
 class Claim(msgspec.Struct, frozen=True):
-    """An idempotency key of a partner. Hashes are 32 bytes."""
+    """An idempotency key of a partner with the body it came with. Hashes are 32 bytes."""
 
     partner_id: uuid.UUID
     key_hash: bytes
     body_hash: bytes
+
+    @property
+    def key(self) -> Key:
+        """What must not be claimed twice."""
+        return self.partner_id, self.key_hash
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -40,41 +57,76 @@ class Claimed(msgspec.Struct, frozen=True):
     body_hash: bytes
 
 
-async def insert(tx: Tx, order: Order, by: str) -> None:
-    """Write a new order in WAITING with the first row of its log."""
+async def open_all(tx: Tx, new: Sequence[Order], by: str) -> None:
+    """Write new orders in WAITING, each with the first row of its log."""
+    told = next_shown((), State.WAITING)
+    assert all(o.state is State.WAITING and o.rev == 0 and o.shown == told for o in new)
+    await tx.execute(Q.open_logs, [o.id for o in new], [o.opened_ms for o in new], by)
     await tx.execute(
-        Q.insert_log, order.id, 0, None, None, State.WAITING.value, order.opened_ms, by, None
+        Q.open,
+        told,
+        [o.id for o in new],
+        [o.partner_id for o in new],
+        [o.from_asset for o in new],
+        [o.to_asset for o in new],
+        [o.direction for o in new],
+        [o.from_units for o in new],
+        [o.to_units for o in new],
+        [o.rate.num for o in new],
+        [o.rate.den for o in new],
+        [o.snapshot_id for o in new],
+        [o.base_fee_bps for o in new],
+        [o.markup_bps for o in new],
+        [o.network_fee_units for o in new],
+        [o.min_units for o in new],
+        [o.max_units for o in new],
+        [o.destination for o in new],
+        [o.refund_address for o in new],
+        [o.token_hash for o in new],
+        [o.opened_ms for o in new],
+        [o.window_ends_ms for o in new],
     )
-    await tx.execute(
-        Q.insert, order.id, order.partner_id, list(order.shown), order.from_asset, order.to_asset,
-        order.direction, order.from_units, order.to_units, order.rate.num, order.rate.den,
-        order.snapshot_id, order.base_fee_bps, order.markup_bps, order.network_fee_units,
-        order.min_units, order.max_units, order.destination, order.refund_address,
-        order.token_hash, order.opened_ms, order.window_ends_ms,
-    )  # fmt: skip
 
 
-async def claim_key(tx: Tx, claim: Claim, order_id: uuid.UUID, at_ms: int) -> Claimed | None:
-    """Claim an idempotency key for `order_id`; the earlier claim if somebody was first.
+async def claim_keys(tx: Tx, claims: Mapping[Key, tuple[Claim, uuid.UUID]], at_ms: int) -> set[Key]:
+    """Claim idempotency keys for orders; those that nobody had claimed before.
 
-    Waits for a concurrent claimant to commit or roll back: exactly one order per key.
+    Waits for a concurrent claimant to commit or roll back: exactly one order per key. The keys
+    are claimed in order, so that two such transactions never wait for each other.
     """
-    won = await tx.fetchval(
-        Q.claim_key, claim.partner_id, claim.key_hash, claim.body_hash, order_id, at_ms
+    rows = [claims[key] for key in sorted(claims)]
+    won = await tx.fetch(
+        Q.claim_keys,
+        [claim.partner_id for claim, _ in rows],
+        [claim.key_hash for claim, _ in rows],
+        [claim.body_hash for claim, _ in rows],
+        [order_id for _, order_id in rows],
+        at_ms,
     )
-    return None if won else await find_key(tx, claim)
+    return {(row["partner_id"], row["key_hash"]) for row in won}
 
 
-async def find_key(tx: Tx, claim: Claim) -> Claimed | None:
-    """Who used this key before."""
-    row = await tx.fetchrow(Q.find_key, claim.partner_id, claim.key_hash)
-    return Claimed(row["order_id"], row["body_hash"]) if row else None
+async def find_keys(tx: Tx, keys: Collection[Key]) -> dict[Key, Claimed]:
+    """Who used these keys before; the others are left out."""
+    rows = await tx.fetch(Q.find_keys, [p for p, _ in keys], [k for _, k in keys])
+    return {
+        (row["partner_id"], row["key_hash"]): Claimed(row["order_id"], row["body_hash"])
+        for row in rows
+    }
 
 
 async def read(tx: Tx, order_id: uuid.UUID) -> Order | None:
     """The order as committed, without a lock."""
     row = await tx.fetchrow(Q.read, order_id)
     return of_row(row) if row else None
+
+
+async def read_all(tx: Tx, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Standing]:
+    """Orders as committed, without a lock; unknown ones are left out."""
+    return {
+        row["id"]: Standing(of_row(row), row["has_deposits"], row["has_intents"])
+        for row in await tx.fetch(Q.read_many, ids)
+    }
 
 
 async def lock(tx: Tx, order_id: uuid.UUID) -> Order | None:
@@ -125,6 +177,13 @@ async def reprice(tx: Tx, order: Order) -> None:
 async def look_again(tx: Tx, order_id: uuid.UUID, at_ms: int | None) -> None:
     """Set when the worker looks at the order without being told; None: never."""
     await tx.execute(Q.look_again, order_id, at_ms)
+
+
+async def choose(
+    tx: Tx, order_id: uuid.UUID, choice: str, at_ms: int, *, next_ms: int | None
+) -> None:
+    """Store what was chosen for a locked order; `next_ms`: when the worker carries it out."""
+    await tx.execute(Q.choose, order_id, choice, at_ms, next_ms)
 
 
 async def due(tx: Tx, now_ms: int, at_most: int) -> list[uuid.UUID]:
@@ -191,4 +250,7 @@ def of_row(row: asyncpg.Record) -> Order:
         network=row["network"],
         address_index=row["address_index"],
         address=row["address"],
+        code_id=row["code_id"],
+        deleted_ms=row["deleted_ms"],
+        purged_ms=row["purged_ms"],
     )

@@ -25,21 +25,41 @@ class Partner(msgspec.Struct, frozen=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """The holder of an api key, before its signature is checked."""
+    """The holder of an api key, before its signature is checked.
+
+    A process may remember it: `rows` tells whether it is still what the database says.
+    """
 
     partner_id: uuid.UUID
     enabled: bool  #: the partner; told only after the signature verified
     markup_bps: int
     credential_id: uuid.UUID
     version: int
+    webhook_version: int
     secret_sealed: bytes
+    rows: tuple[int, int]  #: xmin of the partner's and the credential's row
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """A partner whose signature verified."""
+    """A partner whose signature verified. His nonce is not burnt and his weight not charged yet."""
 
-    partner_id: uuid.UUID
-    markup_bps: int  #: what applies unless the request names its own
+    holder: Holder
+    nonce: str
+    weight: int
+
+    @property
+    def partner_id(self) -> uuid.UUID:
+        """Who calls."""
+        return self.holder.partner_id
+
+    @property
+    def markup_bps(self) -> int:
+        """What applies unless the request names its own."""
+        return self.holder.markup_bps
+
+
+class StaleHolder(Exception):
+    """Partner or credential changed since the holder was read; nothing was burnt or charged."""
 
 
 class Credentials(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """Partners in PostgreSQL: who they are, which nonces they used, what they were charged."""
 
 import uuid
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -29,6 +30,13 @@ class NewPartner(msgspec.Struct, frozen=True):
     created_ms: int
 
 
+class Gate(msgspec.Struct, frozen=True):
+    """What decides whether a caller with one credential is let in."""
+
+    weight_per_minute: int
+    rows: tuple[int, int]  #: compare with Holder.rows
+
+
 async def create(tx: Tx, new: NewPartner) -> bool:
     """Write a partner with its first credential; False when the name is taken."""
     made = await tx.fetchval(
@@ -53,27 +61,54 @@ async def everyone(tx: Tx) -> list[Partner]:
     ]  # fmt: skip
 
 
-async def holder(tx: Tx, api_key: str) -> Holder | None:
-    """Who holds `api_key`; None for an unknown or revoked one."""
-    row = await tx.fetchrow(Q.holder, api_key)
-    return Holder(**dict(row)) if row else None
+async def holders(tx: Tx, api_keys: Sequence[str]) -> dict[str, Holder]:
+    """Who holds these api keys; unknown and revoked ones are left out."""
+    return {
+        row["api_key"]: Holder(
+            partner_id=row["partner_id"],
+            enabled=row["enabled"],
+            markup_bps=row["markup_bps"],
+            credential_id=row["credential_id"],
+            version=row["version"],
+            webhook_version=row["webhook_version"],
+            secret_sealed=row["secret_sealed"],
+            rows=(row["partner_row"], row["credential_row"]),
+        )
+        for row in await tx.fetch(Q.holders, api_keys)
+    }
 
 
-async def burn_nonce(tx: Tx, partner_id: uuid.UUID, nonce: str, at_ms: int) -> int | None:
-    """Burn a nonce and lock the partner; its budget, or None when the nonce was used before."""
-    budget: int | None = await tx.fetchval(Q.burn_nonce, partner_id, nonce, at_ms)
-    return budget
+async def lock(tx: Tx, credentials: Collection[uuid.UUID]) -> dict[uuid.UUID, Gate]:
+    """Lock the partners of these credentials; those switched off or revoked are left out."""
+    return {
+        row["credential_id"]: Gate(
+            row["weight_per_minute"], (row["partner_row"], row["credential_row"])
+        )
+        for row in await tx.fetch(Q.lock_partners, credentials)
+    }
 
 
-async def charges(tx: Tx, partner_id: uuid.UUID, now_ms: int) -> dict[int, int]:
-    """Second -> weight charged, for every second that still counts. Call with the partner locked."""
-    rows = await tx.fetch(Q.charges, partner_id, oldest_second(now_ms))
-    return {row["at_second"]: row["weight"] for row in rows}
+async def burn_nonces(
+    tx: Tx, nonces: Collection[tuple[uuid.UUID, str]], at_ms: int
+) -> set[tuple[uuid.UUID, str]]:
+    """Burn nonces of locked partners; those that were not used before."""
+    rows = await tx.fetch(Q.burn_nonces, [p for p, _ in nonces], [n for _, n in nonces], at_ms)
+    return {(row["partner_id"], row["nonce"]) for row in rows}
 
 
-async def charge(tx: Tx, partner_id: uuid.UUID, now_ms: int, weight: int) -> None:
-    """Add `weight` to the current second."""
-    await tx.execute(Q.charge, partner_id, now_ms // 1000, weight)
+async def charges(
+    tx: Tx, partners: Collection[uuid.UUID], now_ms: int
+) -> dict[uuid.UUID, dict[int, int]]:
+    """Partner -> second -> weight, for every second that still counts. Call with them locked."""
+    found: dict[uuid.UUID, dict[int, int]] = {partner_id: {} for partner_id in partners}
+    for row in await tx.fetch(Q.charges, partners, oldest_second(now_ms)):
+        found[row["partner_id"]][row["at_second"]] = row["weight"]
+    return found
+
+
+async def charge(tx: Tx, weights: Mapping[uuid.UUID, int], now_ms: int) -> None:
+    """Add weights of partners to the current second."""
+    await tx.execute(Q.charge, weights.keys(), weights.values(), now_ms // 1000)
 
 
 async def forget_nonces(tx: Tx, before_ms: int, at_most: int) -> int:

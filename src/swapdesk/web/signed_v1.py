@@ -5,7 +5,6 @@ call it and what that weighs. The dispatcher in `web/app.py` does the rest.
 """
 
 import hashlib
-import hmac
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -13,17 +12,18 @@ from typing import Final
 import msgspec
 import structlog
 
+from swapdesk.engine.admit import admit
 from swapdesk.engine.desk import Desk
 from swapdesk.engine.find_order import find_order
 from swapdesk.engine.open_order import OrderAsk, open_order
 from swapdesk.engine.quote import offered, quote
 from swapdesk.errors import No, Refused
-from swapdesk.partners.partner import Caller
-from swapdesk.partners.secrets import Sealer, SigningKeys
+from swapdesk.partners.partner import Caller, StaleHolder
+from swapdesk.partners.secrets import Sealer, SigningKey, SigningKeys
 from swapdesk.pricing import Ask
 from swapdesk.web import signed_v1_words as words
 from swapdesk.web.call import Answer, Call, ClientGone, read_body
-from swapdesk.web.doors import Doors, read_claims
+from swapdesk.web.doors import Claims, Doors, read_claims
 from swapdesk.web.public_bucket import PublicBucket
 from swapdesk.webhooks.events import order_dto
 
@@ -46,6 +46,7 @@ class Route(msgspec.Struct, frozen=True):
     work: Callable[[Caller | None, Call, bytes], Awaitable[bytes]]
     required: bool = True  #: False: unsigned callers are served too, from the public bucket
     weight: int = 1
+    admits: bool = False  #: True: `work` admits its caller itself, in its own transaction
     headers: Headers = ()
 
     @property
@@ -61,7 +62,7 @@ class SignedV1:
         self._desk = desk
         self._doors = Doors(desk, SigningKeys(sealer))
         self._bucket = bucket
-        self._key_of_keys = sealer.derive("idempotency")
+        self._key_of_keys = SigningKey(sealer.derive("idempotency"))
         self._catalogue: dict[str, tuple[int, bytes]] = {}
 
     def routes(self) -> dict[str, Route]:
@@ -70,8 +71,8 @@ class SignedV1:
             "/api/v1/currencies": Route("currencies", self.currencies, required=False, headers=(CORS,)),
             "/api/v1/pairs": Route("pairs", self.pairs, required=False, headers=(CORS, NO_STORE)),
             "/api/v1/price": Route("price", self.price, required=False, headers=(CORS,)),
-            "/api/v1/create": Route("create", self.create, weight=CREATE_WEIGHT),
-            "/api/v1/order": Route("order", self.order),
+            "/api/v1/create": Route("create", self.create, weight=CREATE_WEIGHT, admits=True),
+            "/api/v1/order": Route("order", self.order, admits=True),
         }  # fmt: skip
 
     async def answer(self, route: Route, call: Call) -> Answer:
@@ -83,8 +84,13 @@ class SignedV1:
             body = await read_body(call)
             if body is None:
                 return refusal(Refused(No.INVALID, "body too long"), (*route.headers, CLOSE))
-            caller = await self._doors.enter(claims, body, route.weight) if claims else None
-            return Answer(200, await route.work(caller, call, body), route.headers)
+            if claims is None:
+                return Answer(200, await route.work(None, call, body), route.headers)
+            try:
+                text = await self._let_in(route, call, claims, body)
+            except StaleHolder:
+                text = await self._let_in(route, call, claims, body, afresh=True)
+            return Answer(200, text, route.headers)
         except Refused as no:
             log.debug("refused", endpoint=route.name, no=no.no.value, why=no.why)
             return refusal(no, route.headers)
@@ -93,6 +99,15 @@ class SignedV1:
         except Exception:
             log.exception("unexpected", endpoint=route.name)
             return failure(*words.INTERNAL, route.headers)
+
+    async def _let_in(
+        self, route: Route, call: Call, claims: Claims, body: bytes, *, afresh: bool = False
+    ) -> bytes:
+        """Check the signature, admit the caller, do the work. StaleHolder: nothing was done."""
+        caller = await self._doors.enter(claims, body, route.weight, afresh=afresh)
+        if not route.admits:
+            await admit(self._desk, caller)
+        return await route.work(caller, call, body)
 
     async def currencies(self, _caller: Caller | None, _call: Call, body: bytes) -> bytes:
         """What can be swapped."""
@@ -132,6 +147,15 @@ class SignedV1:
     async def create(self, caller: Caller | None, call: Call, body: bytes) -> bytes:
         """Open an order, or repeat the one that this Idempotency-Key opened."""
         assert caller is not None, "the route requires a caller"
+        try:
+            ask = self._order_ask(caller, call, body)
+        except Refused:
+            await admit(self._desk, caller)
+            raise
+        return words.success(words.created(self._desk.registry, await open_order(self._desk, ask)))
+
+    def _order_ask(self, caller: Caller, call: Call, body: bytes) -> OrderAsk:
+        """What /create asks, in the desk's terms. Refused INVALID."""
         key = call.headers.get(b"idempotency-key")
         if key is not None and not words.IDEMPOTENCY_KEY.fullmatch(key):
             raise Refused(No.INVALID, "idempotency key")
@@ -139,31 +163,37 @@ class SignedV1:
         terms = self._ask(ask, caller)
         words.agrees(self._desk.registry, terms.src, ask.from_network)
         words.agrees(self._desk.registry, terms.dst, ask.to_network)
-        opened = await open_order(
-            self._desk,
-            OrderAsk(
-                partner_id=caller.partner_id,
-                src=terms.src,
-                dst=terms.dst,
-                direction=terms.direction,
-                units=terms.units,
-                markup_bps=terms.markup_bps,
-                destination=ask.to_address,
-                refund_address=ask.refund_address,
-                key_hash=hmac.digest(self._key_of_keys, key, "sha256") if key else None,
-                body_hash=hashlib.sha256(body).digest(),
-            ),
+        return OrderAsk(
+            partner_id=caller.partner_id,
+            src=terms.src,
+            dst=terms.dst,
+            direction=terms.direction,
+            units=terms.units,
+            markup_bps=terms.markup_bps,
+            destination=ask.to_address,
+            refund_address=ask.refund_address,
+            key_hash=self._key_of_keys.sign(key) if key else None,
+            body_hash=hashlib.sha256(body).digest(),
+            caller=caller,
         )
-        return words.success(words.created(self._desk.registry, opened))
 
     async def order(self, caller: Caller | None, _call: Call, body: bytes) -> bytes:
         """The order as it stands. Unknown, foreign and wrong token are one answer."""
         assert caller is not None, "the route requires a caller"
+        try:
+            order_id, token = self._finding(body)
+        except Refused:
+            await admit(self._desk, caller)
+            raise
+        view = await find_order(self._desk, caller.partner_id, order_id, token, caller)
+        return words.success(order_dto(view, self._desk.registry))
+
+    def _finding(self, body: bytes) -> tuple[uuid.UUID, str]:
+        """Which order /order asks for, with which token. Refused INVALID, NOT_FOUND."""
         ask = words.decode(body, words.FindAsk)
         if not (words.ORDER_ID.fullmatch(ask.id) and words.TOKEN.fullmatch(ask.token)):
             raise Refused(No.NOT_FOUND, "malformed id or token")
-        view = await find_order(self._desk, caller.partner_id, uuid.UUID(ask.id), ask.token)
-        return words.success(order_dto(view, self._desk.registry))
+        return uuid.UUID(ask.id), ask.token
 
     def _ask(self, ask: words.PriceAsk | words.CreateAsk, caller: Caller | None) -> Ask:
         """What is asked, in the desk's terms. Markup: body, else partner; none for strangers."""

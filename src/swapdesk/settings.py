@@ -10,6 +10,7 @@ Without a database URL the embedded PostgreSQL in `state_dir` is used; `swapdesk
 
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -20,7 +21,9 @@ from swapdesk.assets import NetworkSetup, Registry, load
 from swapdesk.embedded import EmbeddedPostgres
 from swapdesk.engine.desk import Terms
 from swapdesk.money import USD_SCALE, parse
+from swapdesk.partners.credential import parse_network
 from swapdesk.rates.book import Guards
+from swapdesk.rates.market import MarketSetup, default_python
 from swapdesk.world import Kind
 
 #: In `main` no leg is priced by fewer live sources.
@@ -96,11 +99,15 @@ class TermsSite(Strict):
 
 
 class RatesSite(Strict):
-    """Where prices come from. `fixed` is for the dev world only."""
+    """Where prices come from. `fixed` is for the dev world only, `urls` not for main."""
 
     fixed: dict[str, str] = {}
+    sources: list[str] = []  #: exchanges as ccxt names them, such as "kraken"
+    python: list[str] = []  #: the Python of the rates environment; default: .venv-rates beside ours
+    urls: dict[str, str] = {}  #: other hosts per source: a replay server, an exchange's sandbox
     every_seconds: float = Field(default=5.0, gt=0)
     age_seconds_max: int = Field(default=30, ge=1)
+    settle_seconds: int = Field(default=600, ge=0)  #: how long a jump is confirmed till believed
 
 
 class Site(Strict):
@@ -121,6 +128,19 @@ class Site(Strict):
     terms: TermsSite = TermsSite()
     rates: RatesSite = RatesSite()
     networks: dict[str, NetworkSite]
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        """Addresses and networks only: a "*" would believe whatever a stranger claims."""
+        return [str(parse_network(text)) for text in value]
+
+    @field_validator("base_url")
+    @classmethod
+    def _origin(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+", value):
+            raise ValueError("base_url is scheme://host in lower case, without a path")
+        return value
 
     def registry(self) -> Registry:
         """The registry of this site. BadSettings when networks and world do not fit."""
@@ -143,11 +163,24 @@ class Site(Strict):
             guards=Guards(
                 age_ms_max=self.rates.age_seconds_max * 1000,
                 sources_min=MAIN_SOURCES_MIN if main else 1,
+                settle_ms=self.rates.settle_seconds * 1000,
             ),
             vault_silence_ms=self.terms.vault_silence_seconds * 1000,
             sync_silence_ms=self.terms.sync_silence_seconds * 1000,
             daily_cap_usd=self.terms.daily_cap,
             retention_ms=self.terms.retention_ms,
+        )
+
+    def market(self) -> MarketSetup | None:
+        """How the exchanges are asked; None when the site names none."""
+        if not self.rates.sources:
+            return None
+        return MarketSetup(
+            sources=self.rates.sources,
+            coins=sorted({asset.coin for asset in self.registry().assets.values()}),
+            guards=self.desk_terms().guards,
+            python=self.rates.python or default_python(),
+            urls=self.rates.urls,
         )
 
     def dsn(self, role: Literal["desk_app", "desk_owner"] = "desk_app") -> str:
@@ -196,11 +229,15 @@ def load_site(path: Path | None = None) -> Site:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong.errors()]
         raise BadSettings(f"{path}: " + "; ".join(lines)) from wrong
     _dev_only(site, path)
+    if site.world is Kind.MAIN and len(set(site.rates.sources)) < MAIN_SOURCES_MIN:
+        raise BadSettings(f"{path}: rates.sources: main needs {MAIN_SOURCES_MIN} exchanges or more")
     return site
 
 
 def _dev_only(site: Site, path: Path) -> None:
-    """Fixed rates and loopback webhooks exist only in the dev world."""
+    """Fixed rates and loopback webhooks exist only in the dev world, other hosts not in main."""
+    if site.world is Kind.MAIN and site.rates.urls:
+        raise BadSettings(f"{path}: rates.urls is not for main")
     if site.world is Kind.DEV:
         return
     if site.rates.fixed:

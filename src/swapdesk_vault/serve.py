@@ -11,6 +11,7 @@ from swapdesk.chains.connect import open_reader
 from swapdesk.chains.reader import Reader
 from swapdesk.chains.rpc import Rpc
 from swapdesk.rates.fixed import FixedSource
+from swapdesk.rates.market import MarketSource
 from swapdesk.rates.source import RateSource
 from swapdesk.world import RealWorld, World
 from swapdesk_vault.hot_wallet import HotWallet
@@ -51,9 +52,12 @@ def rate_sources(site: VaultSite) -> list[RateSource]:
     sources: list[RateSource] = []
     if site.rates.fixed:
         sources.append(FixedSource(site.rates.fixed))
+    if setup := site.market():
+        sources.append(MarketSource(setup))
     needed = MAIN_SOURCES_MIN if site.world == "main" else 1
-    if len(sources) < needed:
-        raise BadSite(f"the world {site.world} needs {needed} rate sources, {len(sources)} are set")
+    named = len(set(site.rates.sources)) + bool(site.rates.fixed)
+    if named < needed:
+        raise BadSite(f"the world {site.world} needs {needed} rate sources, {named} are set")
     return sources
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from swapdesk.assets import Network, NetworkSetup, Registry, load
 from swapdesk.rates.book import Guards
+from swapdesk.rates.market import MarketSetup, default_python
 from swapdesk_vault.pace import Pace
 from swapdesk_vault.policy import Limits
 from swapdesk_vault.senders.bitcoin import BitcoinSetup
@@ -49,10 +50,14 @@ class NetworkSite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RatesSite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The vault's own rates. `fixed` (coin -> dollars) is for the dev world only."""
+    """The vault's own rates. `fixed` (coin -> dollars) is for dev only, `urls` not for main."""
 
     fixed: Mapping[str, str] = {}
+    sources: list[str] = []  #: exchanges as ccxt names them, such as "kraken"
+    python: list[str] = []  #: the Python of the rates environment, with whatever runs it
+    urls: Mapping[str, str] = {}  #: other hosts per source: a replay server, a sandbox
     age_seconds_max: int = 30
+    settle_seconds: int = 600  #: how long a jump is confirmed until it is believed
 
 
 class VaultSite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +91,19 @@ class VaultSite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Guards(
             age_ms_max=self.rates.age_seconds_max * 1000,
             sources_min=MAIN_SOURCES_MIN if self.world == "main" else 1,
+            settle_ms=self.rates.settle_seconds * 1000,
+        )
+
+    def market(self) -> MarketSetup | None:
+        """How the exchanges are asked; None when the site names none."""
+        if not self.rates.sources:
+            return None
+        return MarketSetup(
+            sources=self.rates.sources,
+            coins=sorted({asset.coin for asset in self.registry().assets.values()}),
+            guards=self.guards(),
+            python=self.rates.python or default_python(),
+            urls=self.rates.urls,
         )
 
     def bitcoin(self, network: Network) -> BitcoinSetup:
@@ -147,6 +165,8 @@ def load_site(path: Path | None = None) -> VaultSite:
         raise BadSite(f"{path}: {wrong}") from wrong
     if site.rates.fixed and site.world != "dev":
         raise BadSite(f"{path}: rates.fixed is for the dev world only")
+    if site.rates.urls and site.world == "main":
+        raise BadSite(f"{path}: rates.urls is not for main")
     if not site.networks or not all(each.urls for each in site.networks.values()):
         raise BadSite(f"{path}: name at least one network, and a node's URL for each")
     return site

@@ -16,6 +16,8 @@ from swapdesk.money import BPS, USD_SCALE, Rate
 
 #: Ticks one snapshot may hold; more is a broken source.
 TICKS_MAX: Final = 5_000
+#: Prices are below this, nine million dollars a coin; what is above is broken.
+PRICE_END: Final = 2**63
 #: Later than any clock of ours.
 FOR_EVER_MS: Final = 2**63
 #: A tick from further in the future than this is a broken clock.

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from swapdesk.money import USD_SCALE, ceil_div, floor_div
-from swapdesk.rates.book import Guards, Tick, agreed, is_fresh, is_sane
+from swapdesk.rates.book import PRICE_END, Guards, Tick, agreed, is_fresh, is_sane
 
 USD: Final = "USD"
 USDT: Final = "USDT"
@@ -47,7 +47,7 @@ def in_dollars(heard: Iterable[Heard], now_ms: int, guards: Guards) -> list[Tick
         told = direct
         if quoted and tether and not (direct and _live(direct, now_ms, guards)):
             told = _converted(quoted, tether)
-        if told is not None:
+        if told is not None and max(told.bid, told.ask) < PRICE_END:
             ticks.append(told)
     return ticks
 

@@ -28,6 +28,7 @@ from swapdesk.web.public_bucket import PublicBucket
 from swapdesk.web.signed_v1 import CORS, Route, SignedV1, failure, refusal
 from swapdesk.web.signed_v1_words import INTERNAL
 from swapdesk.web.vault_link import VaultLink
+from swapdesk.web.xml_feed import XmlFeed
 
 #: Scripts of other sites may call the public endpoints with JSON, unsigned.
 PREFLIGHT: Final = (
@@ -36,7 +37,6 @@ PREFLIGHT: Final = (
     (b"access-control-allow-headers", b"content-type"),
     (b"access-control-max-age", b"86400"),
 )
-ALLOW_POST: Final = (b"allow", b"POST")
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ class Ready(msgspec.Struct, frozen=True):
 def public_app(
     desk: Desk, sealer: Sealer, metrics: Metrics, *, bucket: PublicBucket | None = None
 ) -> ASGIApp:
-    """What the internet sees: signed v1, /healthz, /readyz."""
+    """What the internet sees: signed v1, feeds, /healthz, /readyz."""
     dialect = SignedV1(desk, sealer, bucket or PublicBucket(desk.world))
     routes = dialect.routes()
 
@@ -63,32 +63,41 @@ def public_app(
         return _json(msgspec.json.encode(state), 200 if state.ready else 503)
 
     rest = Starlette(
-        routes=[Page("/healthz", _healthz), Page("/readyz", readyz)],
+        routes=[
+            Page("/healthz", _healthz),
+            Page("/readyz", readyz),
+            *XmlFeed(desk).routes(),
+        ],
         exception_handlers={HTTPException: _not_here, Exception: _broken},
     )
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        route = routes.get(scope["path"]) if scope["type"] == "http" else None
-        if route is None:
+        methods = routes.get(scope["path"]) if scope["type"] == "http" else None
+        if methods is None:
             await rest(scope, receive, send)
             return
         started = time.perf_counter()
         try:
-            answer = await _hot(dialect, route, scope, receive)
+            answer = await _hot(dialect, methods, scope, receive)
         except ClientGone:
             return
         await send_answer(send, answer)
-        metrics.answered(route.name, answer.code, time.perf_counter() - started)
+        name = next(iter(methods.values())).name
+        metrics.answered(name, answer.code, time.perf_counter() - started)
 
     return app
 
 
-async def _hot(dialect: SignedV1, route: Route, scope: Scope, receive: Receive) -> Answer:
-    if scope["method"] == "POST":
+async def _hot(
+    dialect: SignedV1, methods: Mapping[str, Route], scope: Scope, receive: Receive
+) -> Answer:
+    route = methods.get(scope["method"])
+    if route is not None:
         return await dialect.answer(route, call_of(scope, receive))
-    if scope["method"] == "OPTIONS" and route.cors:
+    if scope["method"] == "OPTIONS" and any(each.cors for each in methods.values()):
         return Answer(200, b"", PREFLIGHT)
-    return failure(405, 1, "INVALID_REQUEST", (ALLOW_POST,))
+    allow = (b"allow", ", ".join(methods).encode())
+    return failure(405, 1, "INVALID_REQUEST", (allow,))
 
 
 def private_app(desk: Desk, vault_key: bytes, metrics: Metrics) -> ASGIApp:

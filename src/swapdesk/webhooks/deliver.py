@@ -194,10 +194,9 @@ class Courier:
             log.error("webhook outcome not written", event_id=str(letter.id), why=repr(wrong))
 
     async def _deliver(self, letter: Letter) -> None:
-        error = "its order was removed" if letter.body is None else await self._try(letter)
+        error = await self._try(letter)
         now = self._world.now()
-        final = letter.body is None or letter.webhook_url is None
-        retry = None if final else next_try_ms(letter.attempt, now)
+        retry = next_try_ms(letter.attempt, now) if letter.webhook_url else None
 
         async def settle(tx: Tx) -> None:
             if error is None:
@@ -214,10 +213,9 @@ class Courier:
         """None when the receiver answered 2xx in time, else why not, in words without secrets."""
         if letter.webhook_url is None:
             return "the partner has no webhook URL any more"
-        assert letter.body is not None, "nothing is delivered of a removed order"
         try:
             check_url(letter.webhook_url, allow_loopback=self._client.allow_loopback)
-            headers = self._headers(letter, letter.body)
+            headers = self._headers(letter)
             status = await self._client.post(letter.webhook_url, letter.body, headers)
         except BadTarget as wrong:
             return str(wrong)
@@ -227,7 +225,7 @@ class Courier:
             return f"{type(wrong).__name__}: {wrong}"
         return None if status // 100 == 2 else f"status {status}"  # noqa: PLR2004 - any 2xx
 
-    def _headers(self, letter: Letter, body: bytes) -> dict[str, str]:
+    def _headers(self, letter: Letter) -> dict[str, str]:
         """Both families of headers; the time is this attempt's."""
         opener, at_seconds = self._opener, self._world.now() // 1000
         headers = {
@@ -237,7 +235,7 @@ class Courier:
             "X-Partner-Webhook-Id": str(letter.id),
             "X-Partner-Webhook-Timestamp": str(at_seconds),
             "X-Partner-Webhook-Sign": signature(
-                opener.webhook_secret(letter.partner_id, letter.webhook_secret_sealed), body
+                opener.webhook_secret(letter.partner_id, letter.webhook_secret_sealed), letter.body
             ),
             "webhook-id": str(letter.id),
             "webhook-timestamp": str(at_seconds),
@@ -246,6 +244,6 @@ class Courier:
         keys = [opener.webhook_key(key_id, blob) for key_id, blob in sealed]
         if keys:
             headers["webhook-signature"] = standard_signature(
-                keys, str(letter.id), at_seconds, body
+                keys, str(letter.id), at_seconds, letter.body
             )
         return headers

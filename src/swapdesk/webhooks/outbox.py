@@ -30,7 +30,7 @@ class Letter(msgspec.Struct, frozen=True):
     id: uuid.UUID
     partner_id: uuid.UUID
     event: str
-    body: bytes | None  #: None: its order was removed since
+    body: bytes
     attempt: int  #: 1, 2, ...
     troubled: bool  #: the last delivery to this partner failed
     webhook_url: str | None  #: None: taken away since

@@ -82,7 +82,7 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-class Rate(msgspec.Struct, frozen=True):
+class Rate(msgspec.Struct, frozen=True, gc=False):
     """An exact price: `num` minor units of `dst` for every `den` minor units of `src`."""
 
     src: str  #: asset code of what the customer sends

@@ -30,14 +30,14 @@ Direction = Literal["from", "to"]
 MARKUP_BPS_MAX: Final = 2_000
 
 
-class Fees(msgspec.Struct, frozen=True):
+class Fees(msgspec.Struct, frozen=True, gc=False):
     """What the desk charges: a share, and the cost of paying out on the destination network."""
 
     base_bps: int
     network_usd: int  #: 1/USD_SCALE dollars, turned into units of the destination asset
 
 
-class Ask(msgspec.Struct, frozen=True):
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """What somebody wants to swap. `units` are of the side that `direction` names."""
 
     src: Asset
@@ -47,7 +47,7 @@ class Ask(msgspec.Struct, frozen=True):
     markup_bps: int
 
 
-class Quote(msgspec.Struct, frozen=True):
+class Quote(msgspec.Struct, frozen=True, gc=False):
     """A price with its working shown. All units are minor units."""
 
     src: Asset

@@ -98,6 +98,13 @@ class TermsSite(Strict):
         return None if self.retention_hours == "never" else self.retention_hours * 3_600_000
 
 
+class StrangersSite(Strict):
+    """How often callers without a key may ask this process: calls a minute."""
+
+    per_address: int = Field(default=60, ge=1)
+    everybody: int = Field(default=6_000, ge=1)
+
+
 class RatesSite(Strict):
     """Where prices come from. `fixed` is for the dev world only, `urls` not for main."""
 
@@ -126,6 +133,7 @@ class Site(Strict):
     webhook_loopback: bool = False
     log_json: bool = True
     terms: TermsSite = TermsSite()
+    strangers: StrangersSite = StrangersSite()
     rates: RatesSite = RatesSite()
     networks: dict[str, NetworkSite]
 

@@ -20,7 +20,7 @@ from swapdesk.orders.order import Order, OrderView
 from swapdesk.partners.partner import Caller
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Finding(msgspec.Struct, frozen=True, gc=False):
     """One row of a batch: who looks for which order, with which token."""
 
     caller: Caller | None

@@ -8,7 +8,7 @@ from swapdesk.money import Rate
 from swapdesk.orders.states import State
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(msgspec.Struct, frozen=True, gc=False):
     """One order. Units are minor units; times are milliseconds; None means not yet."""
 
     id: uuid.UUID
@@ -52,7 +52,7 @@ class Order(msgspec.Struct, frozen=True):
         return self.deleted_ms is not None or self.purged_ms is not None
 
 
-class OrderView(msgspec.Struct, frozen=True):
+class OrderView(msgspec.Struct, frozen=True, gc=False):
     """Everything a dialect may tell about an order. The engine makes it, dialects choose words."""
 
     order: Order
@@ -65,7 +65,7 @@ class OrderView(msgspec.Struct, frozen=True):
     refund_units: int | None
 
 
-class Opened(msgspec.Struct, frozen=True):
+class Opened(msgspec.Struct, frozen=True, gc=False):
     """The answer to opening an order. `token` is None when the answer is a replay."""
 
     view: OrderView

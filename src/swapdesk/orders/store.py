@@ -29,7 +29,7 @@ class Move(msgspec.Struct, frozen=True):
     note: str | None = None
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """An order, and whether there is more to read about it."""
 
     order: Order
@@ -37,7 +37,7 @@ class Standing(msgspec.Struct, frozen=True):
     has_intents: bool
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """An idempotency key of a partner with the body it came with. Hashes are 32 bytes."""
 
     partner_id: uuid.UUID
@@ -50,7 +50,7 @@ class Claim(msgspec.Struct, frozen=True):
         return self.partner_id, self.key_hash
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class Claimed(msgspec.Struct, frozen=True, gc=False):
     """The order that first used a key, and what its body hashed to."""
 
     order_id: uuid.UUID
@@ -85,6 +85,7 @@ async def open_all(tx: Tx, new: Sequence[Order], by: str) -> None:
         [o.token_hash for o in new],
         [o.opened_ms for o in new],
         [o.window_ends_ms for o in new],
+        [o.code_id for o in new],
     )
 
 

@@ -5,6 +5,8 @@ from typing import Final
 
 import msgspec
 
+from swapdesk.partners.credential import Network, Scope, Signing
+
 #: Random bytes of an api key and of each secret; base64url makes 32 and 43 characters of them.
 API_KEY_BYTES: Final = 24
 SECRET_BYTES: Final = 32
@@ -24,7 +26,7 @@ class Partner(msgspec.Struct, frozen=True):
     api_keys: tuple[str, ...]  #: of its credentials that are not revoked
 
 
-class Holder(msgspec.Struct, frozen=True):
+class Holder(msgspec.Struct, frozen=True, gc=False):
     """The holder of an api key, before its signature is checked.
 
     A process may remember it: `rows` tells whether it is still what the database says.
@@ -36,16 +38,23 @@ class Holder(msgspec.Struct, frozen=True):
     credential_id: uuid.UUID
     version: int
     webhook_version: int
-    secret_sealed: bytes
+    secret_sealed: bytes | None  #: either this, for HMAC,
+    public_key: bytes | None  #: or this, for Ed25519
+    scopes: frozenset[Scope]  #: what the key may be used for
+    expires_ms: int | None  #: when the key dies
+    signing: Signing  #: the weakest signature that lets this partner in
+    networks: tuple[Network, ...]  #: where the partner's calls come from; empty: anywhere
     rows: tuple[int, int]  #: xmin of the partner's and the credential's row
 
 
-class Caller(msgspec.Struct, frozen=True):
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """A partner whose signature verified. His nonce is not burnt and his weight not charged yet."""
 
     holder: Holder
     nonce: str
     weight: int
+    code_id: uuid.UUID | None = None  #: the reference code he named, if it counts
+    code_markup_bps: int = 0  #: of that code; 0: it has none of its own
 
     @property
     def partner_id(self) -> uuid.UUID:
@@ -54,8 +63,8 @@ class Caller(msgspec.Struct, frozen=True):
 
     @property
     def markup_bps(self) -> int:
-        """What applies unless the request names its own."""
-        return self.holder.markup_bps
+        """What applies unless the request names its own: the code's, else the partner's."""
+        return self.code_markup_bps or self.holder.markup_bps
 
 
 class StaleHolder(Exception):

@@ -18,8 +18,11 @@ BODY_SECONDS_MAX: Final = 10
 JSON: Final = (b"content-type", b"application/json")
 #: The headers that mean anything here; all others are never looked at.
 WANTED: Final = frozenset(
-    {b"x-api-key", b"x-api-sign", b"x-api-nonce", b"idempotency-key", b"content-length"}
-)
+    {
+        b"x-api-key", b"x-api-sign", b"x-api-nonce", b"idempotency-key", b"content-length",
+        b"x-api-sign-v2", b"signature", b"signature-input",
+    }
+)  # fmt: skip
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -28,9 +31,10 @@ class Call(msgspec.Struct, frozen=True):
     headers: Mapping[bytes, bytes]
     peer: str  #: address of the caller, "" when unknown
     receive: Receive
+    scope: Scope  #: all of the request as ASGI has it, for signatures that cover more
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """Status, body, and headers besides the content's type and length."""
 
     status: int
@@ -54,7 +58,7 @@ def call_of(scope: Scope, receive: Receive) -> Call:
             known = headers.get(name)
             headers[name] = value if known is None else known + b", " + value
     client = scope.get("client")
-    return Call(headers, client[0] if client else "", receive)
+    return Call(headers, client[0] if client else "", receive, scope)
 
 
 async def read_body(call: Call, limit: int = BODY_BYTES_MAX) -> bytes | None:

@@ -37,10 +37,17 @@ class Metrics:
             "swapdesk_webhooks", "Undelivered webhooks", ["what"], registry=self.registry
         )
 
+        #: (endpoint, code) -> its counter and histogram; finding them takes longer than counting
+        self._known: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
     def answered(self, endpoint: str, code: int, seconds: float) -> None:
         """Count one answer."""
-        self._answers.labels(endpoint, code).inc()
-        self._seconds.labels(endpoint).observe(seconds)
+        known = self._known.get((endpoint, code))
+        if known is None:
+            known = self._answers.labels(endpoint, code), self._seconds.labels(endpoint)
+            self._known[endpoint, code] = known
+        known[0].inc()
+        known[1].observe(seconds)
 
     def page(self, figures: Figures) -> bytes:
         """The page that Prometheus reads."""

@@ -4,8 +4,8 @@ An address is known by a keyed hash whose key lives for a day and only in this p
 D39). The address itself is never stored or logged.
 """
 
-import hmac
-import ipaddress
+import hashlib
+import socket
 from collections import deque
 from typing import Final
 
@@ -20,6 +20,9 @@ PER_ADDRESS_MAX: Final = 60
 ALL_MAX: Final = 6_000
 #: Neighbours in one IPv6 network of this size share a budget: one customer owns all of it.
 _IPV6_PREFIX: Final = 64
+#: What leads an IPv4 address that is written as IPv6 (RFC 4291).
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+_MAPPED_BYTES: Final = len(_MAPPED)
 
 
 class PublicBucket:
@@ -42,7 +45,7 @@ class PublicBucket:
         if now // DAY_MS != self._day:
             self._day, self._key = now // DAY_MS, self._world.bytes(32)
         self._forget(now)
-        name = hmac.digest(self._key, _network(address), "sha256")
+        name = hashlib.blake2b(_network(address), key=self._key, digest_size=16).digest()
         mine = self._mine.get(name)
         if mine is not None and len(mine) >= self._per_address:
             raise _wait(mine[0], now)
@@ -64,12 +67,15 @@ class PublicBucket:
 def _network(address: str) -> bytes:
     """What counts as one caller: an IPv4 address, or the /64 of an IPv6 address."""
     try:
-        known = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+        return socket.inet_pton(socket.AF_INET, address)
+    except OSError:
+        pass
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    except OSError:
         return b""
-    if isinstance(known, ipaddress.IPv6Address):
-        known = known.ipv4_mapped or known
-    return known.packed[: _IPV6_PREFIX // 8] if known.version == 6 else known.packed  # noqa: PLR2004 - IPv6
+    head, tail = packed[:_MAPPED_BYTES], packed[_MAPPED_BYTES:]
+    return tail if head == _MAPPED else packed[: _IPV6_PREFIX // 8]
 
 
 def _wait(oldest_ms: int, now: int) -> Refused:

@@ -4,11 +4,12 @@ Everything heavy is imported inside the command that needs it, so that `--help` 
 """
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Never
 
 import typer
 
@@ -64,6 +65,29 @@ def worker() -> None:
 
 
 @app.command()
+def rates() -> None:
+    """Show what the site's exchanges say, as JSON lines: the program that worker and vault listen to.
+
+    Runs in the environment that `make rates` installs; ends with Ctrl-C.
+    """
+    from swapdesk.settings import BadSettings, load_site
+
+    try:
+        setup = load_site().market()
+    except BadSettings as trouble:
+        _fail(str(trouble))
+    if setup is None:
+        _fail("rates.sources names no exchange")
+    argv = setup.argv()
+    try:
+        os.execvp(argv[0], argv)  # noqa: S606 - no shell is wanted
+    except OSError as missing:
+        _fail(
+            f"{argv[0]}: {missing.strerror}; `make rates` installs it, rates.python names another"
+        )
+
+
+@app.command()
 def database(
     state: Annotated[Path, typer.Option(help="Folder of the cluster.")] = Path(".swapdesk"),
 ) -> None:
@@ -82,6 +106,29 @@ def database(
             asyncio.run(wait())
     except NoPostgres as trouble:
         _fail(str(trouble))
+
+
+@app.command()
+def provision(
+    superuser_url: Annotated[str, typer.Argument(help="postgresql://postgres:...@host/postgres")],
+    secrets: Annotated[Path, typer.Option(help="Folder for one 0600 password file per role.")],
+) -> None:
+    """Create the databases and roles of the desk and the vault in a PostgreSQL of your own.
+
+    Safe to repeat. Prints the URLs of the four roles without their passwords, which are in SECRETS.
+    """
+    import asyncpg
+
+    from swapdesk import roles
+    from swapdesk.world import RealWorld
+
+    try:
+        asyncio.run(roles.provision(superuser_url, secrets, RealWorld()))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as trouble:
+        _fail(f"PostgreSQL does not let us in: {trouble}")
+    for database, room in roles.ROOMS.items():
+        for role in room:
+            typer.echo(f"{role}: database {database}, password in {secrets / role}")
 
 
 def _stopped() -> asyncio.Event:
@@ -119,7 +166,7 @@ def _run_until_stopped(work: "Callable[[Site, asyncio.Event], Awaitable[None]]")
     _run(session)
 
 
-def _fail(why: str) -> None:
+def _fail(why: str) -> Never:
     typer.echo(f"swapdesk: {why}", err=True)
     sys.exit(BAD_SITE)
 

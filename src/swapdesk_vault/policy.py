@@ -86,6 +86,9 @@ class Refuse(msgspec.Struct, frozen=True):
 
 Decision: TypeAlias = Pay | Hold | Refuse
 
+#: Chains cut block times to whole seconds: a block of 12:00:00 may be as young as 12:00:00.999.
+BLOCK_TIME_GRAIN_MS: Final = 1_000
+
 STALE: Final = "own rates are stale"
 
 
@@ -163,7 +166,8 @@ def _value(case: Case, limits: Limits) -> Decision:
         return Hold(STALE)
     (price, decimals), (from_price, from_decimals) = case.paid, case.received
     payout = case.payment.kind == "payout"
-    late = case.evidence.first_block_ms is None or case.bound_ms >= case.evidence.first_block_ms
+    first_ms = case.evidence.first_block_ms
+    late = first_ms is None or case.bound_ms >= first_ms + BLOCK_TIME_GRAIN_MS
     worth = Worth(
         paid_usd=usd_of(case.payment.units, decimals, price.ask if payout else price.bid),
         received_usd=usd_of(case.payment.covers_units, from_decimals, from_price.bid),

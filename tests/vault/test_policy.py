@@ -139,7 +139,7 @@ BROKEN: dict[str, tuple[Case, dict[str, Any], type]] = {
     "cap of the day": (GOOD, {"day_usd": usd(8_500) + 1}, Hold),
     "cap of the asset": (GOOD, {"asset_day_usd": usd(7_500) + 1}, Hold),
     "too many": (GOOD, {"hour_count": 10}, Hold),
-    "bound late": (GOOD, {"bound_ms": 200}, Hold),
+    "bound late": (GOOD, {"bound_ms": 1_200}, Hold),
     "first block unknown": (GOOD, {"first_block_ms": None}, Hold),
 }
 #: These an operator may lift.
@@ -188,11 +188,11 @@ def test_bounds_are_exact() -> None:
         {"hour_count": 9},
         {"units": 505 * 10**6, "hour_loss_usd": usd(15)},
         {"units": 505 * 10**6, "day_loss_usd": usd(45)},
-        {"bound_ms": 199},
+        {"bound_ms": 1_199},
     )
     for changes in at:
         assert isinstance(decide(but(GOOD, **changes), LIMITS), Pay), changes
-    late = but(GOOD, bound_ms=200, units=300 * 10**6, late_hour_usd=usd(300))
+    late = but(GOOD, bound_ms=1_200, units=300 * 10**6, late_hour_usd=usd(300))
     assert decide(late, LIMITS) == Pay(Worth(usd(300), usd(500), late=True))
     assert isinstance(decide(but(late, late_hour_usd=usd(300) + 1), LIMITS), Hold)
     assert isinstance(decide(but(late, units=300 * 10**6 + 1), LIMITS), Hold)

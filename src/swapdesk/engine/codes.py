@@ -25,7 +25,10 @@ async def create_code(
         raise Refused(No.INVALID, "a code is 4 to 32 of A-Z a-z 0-9 _ -, its markup 0 to 2000")
     if label is not None and (len(label) > LABEL_CHARS_MAX or not _writable(label)):
         raise Refused(No.INVALID, f"a label has at most {LABEL_CHARS_MAX} characters")
-    made = Code(desk.world.uuid(), partner_id, code, label, markup_bps, True, desk.world.now())
+    made = Code(
+        id=desk.world.uuid(), partner_id=partner_id, code=code, label=label,
+        markup_bps=markup_bps, enabled=True, created_ms=desk.world.now(),
+    )  # fmt: skip
     async with desk.db.transaction() as tx:
         if await codes.places(tx, partner_id) <= 0:
             raise Refused(No.TAKEN, "the partner has as many codes as he may have")

@@ -4,7 +4,6 @@ Counted by the minute, in 1/USD_SCALE dollars, when an order opens; what becomes
 nothing back. Without a cap nothing is counted.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from swapdesk.db import Tx, queries
@@ -16,25 +15,16 @@ MINUTE_MS: Final = 60_000
 DAY_MINUTES: Final = 1_440
 
 
-async def take_daily(desk: Desk, tx: Tx, values_usd: Sequence[int]) -> list[bool]:
-    """For each value whether it still fits; those that do are counted, in the order given.
-
-    Call last before the orders are written, in their transaction: under a cap, processes wait for
-    each other here.
-    """
-    cap = desk.terms.daily_cap_usd
-    if cap is None or not values_usd:
-        return [True for _ in values_usd]
+async def lock_room(desk: Desk, tx: Tx) -> int:
+    """What may still be opened. Until `tx` ends, every other process waits here."""
     await tx.execute(Q.lock)
-    minute = desk.world.now() // MINUTE_MS
-    room = cap - int(await tx.fetchval(Q.opened, minute - DAY_MINUTES))
-    taken, fits = 0, []
-    for value in values_usd:
-        fits.append(taken + value <= room)
-        taken += value if fits[-1] else 0
-    if taken:
-        await tx.execute(Q.add, minute, taken)
-    return fits
+    return await _room_in(desk, tx)  # an own statement, an own snapshot: it sees who went before
+
+
+async def count_opened(desk: Desk, tx: Tx, value_usd: int) -> None:
+    """Count what `tx` opens. Call with the room locked."""
+    if value_usd:
+        await tx.execute(Q.add, desk.world.now() // MINUTE_MS, value_usd)
 
 
 async def daily_room(desk: Desk) -> int | None:
@@ -43,11 +33,14 @@ async def daily_room(desk: Desk) -> int | None:
 
 
 async def _room(desk: Desk) -> int:
-    cap = desk.terms.daily_cap_usd
-    assert cap is not None
-    since = desk.world.now() // MINUTE_MS - DAY_MINUTES
     async with desk.db.pool.acquire() as connection:
-        return max(0, cap - int(await connection.fetchval(Q.opened, since)))
+        return await _room_in(desk, connection)
+
+
+async def _room_in(desk: Desk, tx: Tx) -> int:
+    assert desk.terms.daily_cap_usd is not None, "asked only under a cap"
+    since = desk.world.now() // MINUTE_MS - DAY_MINUTES
+    return max(0, desk.terms.daily_cap_usd - int(await tx.fetchval(Q.opened, since)))
 
 
 async def forget_daily(desk: Desk, tx: Tx) -> None:

@@ -1,8 +1,5 @@
 """Rotating a partner's secrets. The old value dies at once: there is no grace, in no process."""
 
-from collections.abc import Collection
-from typing import Final, Literal
-
 import msgspec
 
 from swapdesk.db import Tx
@@ -11,10 +8,6 @@ from swapdesk.errors import No, Refused
 from swapdesk.partners import rotation
 from swapdesk.partners.partner import SECRET_BYTES, Holder
 from swapdesk.partners.secrets import Place, Sealer
-
-Secret = Literal["apiSecret", "webhookSecret"]
-API_SECRET: Final = "apiSecret"
-WEBHOOK_SECRET: Final = "webhookSecret"
 
 
 class Rotated(msgspec.Struct, frozen=True):
@@ -29,7 +22,7 @@ class Rotated(msgspec.Struct, frozen=True):
 
 
 async def rotate_keys(
-    desk: Desk, sealer: Sealer, holder: Holder, which: Collection[Secret]
+    desk: Desk, sealer: Sealer, holder: Holder, *, api_secret: bool, webhook_secret: bool
 ) -> Rotated:
     """Replace the named secrets of the credential that signed, both or none.
 
@@ -37,8 +30,8 @@ async def rotate_keys(
     others are Refused CONFLICT and have changed nothing.
     """
     world = desk.world
-    api = world.token(SECRET_BYTES) if API_SECRET in which else None
-    hook = world.token(SECRET_BYTES) if WEBHOOK_SECRET in which else None
+    api = world.token(SECRET_BYTES) if api_secret else None
+    hook = world.token(SECRET_BYTES) if webhook_secret else None
     signing = Place("credential", str(holder.credential_id), "secret_sealed")
     webhook = Place("partner", str(holder.partner_id), "webhook_secret_sealed")
     of_credential = holder.credential_id, holder.version

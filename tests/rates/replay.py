@@ -1,7 +1,8 @@
 """A local server that speaks like four exchanges: the public market data that ccxt asks for.
 
 REST and WebSocket bodies have the shapes of the exchanges' own documentation; prices are set by
-the test. `dead` exchanges answer 503 and drop their sockets, `deaf` ones have no WebSocket.
+the test. `dead` exchanges answer 503 and drop their sockets, `refused` ones only refuse REST,
+`deaf` ones have no WebSocket.
 """
 
 import json
@@ -43,6 +44,7 @@ class Replay:
     def __init__(self) -> None:
         self.markets = {name: dict(listed) for name, listed in MARKETS.items()}
         self.dead: set[str] = set()
+        self.refused: set[str] = set()
         self.deaf: set[str] = set()
         self.asked: Counter[str] = Counter()  #: "kraken /0/public/Ticker" -> how often
         self.heard: list[Any] = []  #: what was said over WebSockets
@@ -99,6 +101,8 @@ class Replay:
             if source in self.deaf:
                 return web.Response(status=404)
             return await self._listen(source, request)
+        if source in self.refused:
+            return web.Response(status=503, text="busy")
         body = REST[source](path, request.query, self.markets[source])
         return web.json_response(body) if body is not None else web.Response(status=404)
 

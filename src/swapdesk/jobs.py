@@ -10,10 +10,12 @@ from typing import Final
 import structlog
 
 from swapdesk.chains.reader import NodeTrouble, WrongChain
+from swapdesk.engine.daily_cap import forget_daily
 from swapdesk.engine.desk import Desk
 from swapdesk.engine.event_log import forget_events
 from swapdesk.engine.follow_due import follow_due
 from swapdesk.engine.keep_rates import keep_rates
+from swapdesk.engine.remove_order import purge_orders
 from swapdesk.engine.sweep import sweep_nonces
 from swapdesk.rates.source import RateSource
 
@@ -68,6 +70,13 @@ async def timers_round(desk: Desk) -> None:
     """Look at every order whose time has come."""
     while await follow_due(desk):
         pass
+
+
+async def purge_round(desk: Desk) -> None:
+    """Erase what is personal about orders whose retention is over, and old minutes of the cap."""
+    if purged := await purge_orders(desk):
+        log.info("orders purged", orders=purged)
+    await forget_daily(desk)
 
 
 async def sweep_round(desk: Desk) -> None:

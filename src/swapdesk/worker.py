@@ -9,7 +9,7 @@ from swapdesk.build import open_desk
 from swapdesk.chains.connect import open_reader
 from swapdesk.engine.event_log import number_events
 from swapdesk.engine.webhook_keys import SealedSecrets
-from swapdesk.jobs import rates_round, repeat, sweep_round, timers_round
+from swapdesk.jobs import purge_round, rates_round, repeat, sweep_round, timers_round
 from swapdesk.partners.secrets import read_key_file
 from swapdesk.rates.fixed import FixedSource
 from swapdesk.rates.market import MarketSource
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 TIMERS_SECONDS: Final = 1.0
 EVENTS_SECONDS: Final = 0.5
 SWEEP_SECONDS: Final = 60.0
+PURGE_SECONDS: Final = 60.0
 
 
 def rate_sources(site: Site) -> list[RateSource]:
@@ -62,6 +63,7 @@ async def run_worker(site: Site, stop: asyncio.Event) -> None:
             jobs.create_task(repeat("rates", rates, lambda: rates_round(desk, sources), stop))
             jobs.create_task(repeat("timers", TIMERS_SECONDS, lambda: timers_round(desk), stop))
             jobs.create_task(repeat("sweep", SWEEP_SECONDS, lambda: sweep_round(desk), stop))
+            jobs.create_task(repeat("purge", PURGE_SECONDS, lambda: purge_round(desk), stop))
             jobs.create_task(repeat("webhooks", 0, courier.turn, stop))  # it waits by itself
             jobs.create_task(repeat("events", EVENTS_SECONDS, lambda: number_events(desk), stop))
             log.info("worker started", networks=sorted(readers), sources=[s.name for s in sources])

@@ -147,6 +147,27 @@ def resolve(
     print(f"order {order_id} is now {ask(question).state.value}")
 
 
+@app.command()
+def delete(order_id: Id) -> None:
+    """Hide a finished order from its partner and customer, as if it were unknown.
+
+    What was not delivered about it never will be. The books keep it, and so do `order show` and
+    the work list; addresses are erased when the site's retention is over.
+
+    Example:
+
+        swapdesk order delete 01940c2e-7a51-7c3e-9d52-0a4b8f6f1e11
+    """
+
+    async def question(desk: Desk) -> None:
+        from swapdesk.engine.remove_order import delete_order
+
+        await delete_order(desk, order_id)
+
+    ask(question)
+    print(f"order {order_id} is hidden")
+
+
 class _Found:
     """What `inspect` answers, with the words to print it."""
 
@@ -189,6 +210,9 @@ class _Found:
             ("pay-in address", f"{order.address} (index {order.address_index})"),
             ("arrived", self.coins(order.from_asset, view.deposit_units)),
             ("deposit", view.deposit_txid),
+            ("brought by code", order.code_id),
+            ("hidden (UTC)", moment(order.deleted_ms)),
+            ("purged (UTC)", moment(order.purged_ms)),
             ("destination", order.destination),
             ("refund address", order.refund_address),
             ("vault bound it", "yes" if order.attestation else "not yet"),

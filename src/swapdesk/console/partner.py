@@ -88,6 +88,41 @@ def seal_key() -> None:
     print(f"sealing key: {file}")
 
 
+@app.command()
+def disable(name: Annotated[str, typer.Argument(help="The partner's name.")]) -> None:
+    """Shut a partner out: every call answers AUTH_DISABLED from now on, in every process.
+
+    Orders that are open go on, and their webhooks are delivered.
+
+    Example:
+
+        swapdesk partner disable "Blue Wallet"
+    """
+    _switch(name, enabled=False)
+    print(f"{name} is shut out")
+
+
+@app.command()
+def enable(name: Annotated[str, typer.Argument(help="The partner's name.")]) -> None:
+    """Let a partner in again.
+
+    Example:
+
+        swapdesk partner enable "Blue Wallet"
+    """
+    _switch(name, enabled=True)
+    print(f"{name} is let in")
+
+
+def _switch(name: str, *, enabled: bool) -> None:
+    async def question(desk: Desk) -> None:
+        from swapdesk.engine.partner_admin import switch_partner
+
+        await switch_partner(desk, name, enabled=enabled)
+
+    ask(question)
+
+
 @app.command("list")
 def list_(json: Json = False) -> None:
     """Every partner, oldest first, without secrets.

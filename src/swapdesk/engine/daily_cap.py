@@ -43,6 +43,7 @@ async def _room_in(desk: Desk, tx: Tx) -> int:
     return max(0, desk.terms.daily_cap_usd - int(await tx.fetchval(Q.opened, since)))
 
 
-async def forget_daily(desk: Desk, tx: Tx) -> None:
+async def forget_daily(desk: Desk) -> None:
     """Delete minutes that no day reaches any more."""
-    await tx.execute(Q.forget, desk.world.now() // MINUTE_MS - DAY_MINUTES)
+    async with desk.db.transaction() as tx:
+        await tx.execute(Q.forget, desk.world.now() // MINUTE_MS - DAY_MINUTES)

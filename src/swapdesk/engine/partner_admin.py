@@ -3,7 +3,9 @@
 from typing import Final
 
 from swapdesk.engine.desk import Desk
+from swapdesk.engine.webhook_keys import add_key
 from swapdesk.errors import No, Refused
+from swapdesk.partners import rotation
 from swapdesk.partners import store as partners
 from swapdesk.partners.partner import API_KEY_BYTES, SECRET_BYTES, Credentials, Partner
 from swapdesk.partners.secrets import Place, Sealer
@@ -54,7 +56,18 @@ async def create_partner(
     async with desk.db.transaction() as tx:
         if not await partners.create(tx, new):
             raise Refused(No.CONFLICT, f"there is a partner named {name!r} already")
+        await add_key(desk, tx, sealer, partner_id)
     return made
+
+
+async def switch_partner(desk: Desk, name: str, *, enabled: bool) -> None:
+    """Let a partner's calls in or shut them out, in every process at once; his orders go on.
+
+    Refused NOT_FOUND. A repeat changes nothing.
+    """
+    async with desk.db.transaction() as tx:
+        if not await rotation.switch_partner(tx, name, enabled=enabled):
+            raise Refused(No.NOT_FOUND, f"there is no partner named {name!r}")
 
 
 async def list_partners(desk: Desk) -> list[Partner]:

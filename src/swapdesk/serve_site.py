@@ -38,7 +38,7 @@ async def serve_site(site: Site, stop: asyncio.Event) -> None:
             host, port = listening.getsockname()[:2]
             log.info("listening", listener=name, host=host, port=port)
         apps = [
-            (public_app(desk, sealer, metrics, bucket=bucket), public),
+            (public_app(desk, sealer, metrics, bucket=bucket, origin=site.base_url), public),
             (private_app(desk, vault_key, metrics), private),
         ]
         # What was built so far lives as long as the process: the collector need not look at it.

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from swapdesk.db import Tx, queries
+from swapdesk.partners.credential import Scope, Signing
 from swapdesk.partners.limits import oldest_second
 from swapdesk.partners.partner import Holder, Partner
 
@@ -72,6 +73,11 @@ async def holders(tx: Tx, api_keys: Sequence[str]) -> dict[str, Holder]:
             version=row["version"],
             webhook_version=row["webhook_version"],
             secret_sealed=row["secret_sealed"],
+            public_key=row["public_key"],
+            scopes=frozenset(map(Scope, row["scopes"])),
+            expires_ms=row["expires_ms"],
+            signing=Signing[row["signing"].upper()],
+            networks=tuple(row["networks"]),
             rows=(row["partner_row"], row["credential_row"]),
         )
         for row in await tx.fetch(Q.holders, api_keys)

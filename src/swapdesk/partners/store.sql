@@ -17,7 +17,8 @@ SELECT p.id, p.name, p.enabled, p.markup_bps, p.weight_per_minute, p.webhook_url
 -- name: holders
 -- No row: no such key, or it was revoked, which callers cannot tell apart.
 SELECT c.api_key, p.id AS partner_id, p.enabled, p.markup_bps, c.id AS credential_id, c.version,
-       p.webhook_version, c.secret_sealed, p.xmin AS partner_row, c.xmin AS credential_row
+       p.webhook_version, p.signing, p.networks, c.secret_sealed, c.public_key, c.scopes,
+       c.expires_ms, p.xmin AS partner_row, c.xmin AS credential_row
   FROM credential c JOIN partner p ON p.id = c.partner_id
  WHERE c.api_key = ANY($1::text[]) AND c.enabled
 

@@ -1,6 +1,7 @@
 """Who is calling: the checks of the signed dialect, in the contract's order (D5).
 
-    headers present (2) -> nonce form (3) -> key (3) -> HMAC (3) -> enabled (4)
+    headers present (2) -> nonce form (3) -> key (3) -> signature (3) -> the partner's own rules (3)
+    -> enabled (4)
     and then, in one transaction with others (engine/admit.py): nonce burn (3) -> weight (5)
     and only then what the body says (1)
 
@@ -8,12 +9,12 @@ Holders are remembered, because a signature is checked for nearly every call. Wh
 be out of date in one direction only: a signature that does not fit is checked again against what
 the database says, and whoever was let in with an old key is stopped when his nonce is burnt.
 
-The signature covers the raw body bytes and nothing else; its key is the secret's ASCII text as it
-was issued (contract A2, A3). Whatever is wrong about a key, a signature or a nonce is answered
-with one and the same body, after the same work.
+What a signature covers is in signatures.py. A partner's own rules are what it asks for beside a
+valid one: a stronger way to sign, networks, and what a key may be used for; a plain key has none.
+Whatever is wrong about a key, a signature, a nonce or a rule is answered with one and the same body,
+after the same work.
 """
 
-import hmac
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -21,20 +22,28 @@ from typing import Final
 
 import msgspec
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
 
 from swapdesk.engine.admit import find_holder
+from swapdesk.engine.codes import own_code
 from swapdesk.engine.desk import Desk
 from swapdesk.errors import No, Refused
+from swapdesk.partners.credential import Scope, Signing, comes_from
 from swapdesk.partners.partner import Caller, Holder
 from swapdesk.partners.secrets import SigningKey, SigningKeys, Unsealable
+from swapdesk.web.call import Call
+from swapdesk.web.signatures import Request, signs_rfc9421, signs_v1, signs_v2
 
 KEY, SIGN, NONCE = b"x-api-key", b"x-api-sign", b"x-api-nonce"
+SIGN_V2, RFC9421 = b"x-api-sign-v2", frozenset({b"signature", b"signature-input"})
 
 #: Holders one process remembers; more only cost asking for them again.
 KNOWN_MAX: Final = 10_000
 
 _API_KEY: Final = re.compile(rb"[A-Za-z0-9_-]{16,64}")
-_SIGN: Final = re.compile(rb"[0-9A-Fa-f]{64}")
 _NONCE: Final = re.compile(rb"[\x21-\x7e]{16,64}")
 
 log = structlog.get_logger()
@@ -43,9 +52,12 @@ log = structlog.get_logger()
 class Claims(msgspec.Struct, frozen=True, gc=False):
     """What a caller says about himself, well formed and not yet believed."""
 
+    key: bytes  #: X-API-KEY as it came
     api_key: bytes
-    sign: bytes
+    sign: bytes | None  #: None: signed as in RFC 9421
+    sign_v2: bytes | None
     nonce: str
+    code: str  #: the reference code, "" without one
 
 
 def read_claims(headers: Mapping[bytes, bytes], *, required: bool) -> Claims | None:
@@ -57,51 +69,110 @@ def read_claims(headers: Mapping[bytes, bytes], *, required: bool) -> Claims | N
     key = headers.get(KEY)
     if key is None and not required:
         return None
-    sign = headers.get(SIGN)
-    if not key or not sign:
+    sign, sign_v2 = headers.get(SIGN), headers.get(SIGN_V2)
+    signed = bool(sign)
+    if sign is None and sign_v2 is None:
+        signed = not RFC9421.isdisjoint(headers)
+    if not key or not signed:
         raise Refused(No.AUTH_MISSING)
     nonce = headers.get(NONCE, b"")
     if not _NONCE.fullmatch(nonce):
         raise Refused(No.AUTH_INVALID, "nonce")
     # `apiKey.code`: the code never decides whether a caller is let in.
-    return Claims(key.partition(b".")[0], sign, nonce.decode("ascii"))
+    api_key, _, code = key.partition(b".")
+    return Claims(key, api_key, sign, sign_v2, nonce.decode("ascii"), code.decode("latin-1"))
 
 
 class Known(msgspec.Struct, frozen=True):
-    """A holder with his key, opened."""
+    """A holder with his key, opened. The kind of key he has not is nobody's."""
 
     holder: Holder | None  #: None: nobody
     key: SigningKey
+    public: Ed25519PublicKey
 
 
 class Doors:
     """Checks claims; against the database when memory does not do."""
 
-    def __init__(self, desk: Desk, keys: SigningKeys) -> None:
+    def __init__(self, desk: Desk, keys: SigningKeys, origin: str | None = None) -> None:
+        """`origin`: what callers sign as scheme and host; None: what their request says."""
         self._desk = desk
         self._keys = keys
+        self._origin = origin
         #: Unknown keys are checked against this one, so that they take as long as known ones.
-        self._nobody = Known(None, SigningKey(desk.world.bytes(32)))
+        public = Ed25519PrivateKey.from_private_bytes(desk.world.bytes(32)).public_key()
+        self._nobody = Known(None, SigningKey(desk.world.bytes(32)), public)
         self._known: OrderedDict[bytes, Known] = OrderedDict()
 
     async def enter(
-        self, claims: Claims, body: bytes, weight: int, *, afresh: bool = False
+        self,
+        claims: Claims,
+        call: Call,
+        body: bytes,
+        weight: int,
+        scope: Scope,
+        *,
+        afresh: bool = False,
     ) -> Caller:
         """The caller behind `claims`; his nonce and weight are left to `admit`.
 
-        Refused AUTH_INVALID, AUTH_DISABLED. `afresh`: nothing remembered is believed.
+        `scope`: what is asked for. Refused AUTH_INVALID, AUTH_DISABLED. `afresh`: nothing
+        remembered is believed.
         """
-        told = bytes.fromhex(claims.sign.decode()) if _SIGN.fullmatch(claims.sign) else b""
         known = self._known.get(claims.api_key, self._nobody)
-        right = hmac.compare_digest(known.key.sign(body), told)
-        if known.holder is None or not right or afresh:
+        right = self._is_right(known, claims, call, body, scope)
+        if not right or afresh:
             known = await self._ask(claims.api_key)
-            right = hmac.compare_digest(known.key.sign(body), told)
+            right = self._is_right(known, claims, call, body, scope)
         if known.holder is None or not right:
-            raise Refused(No.AUTH_INVALID, "key or signature")
+            raise Refused(No.AUTH_INVALID, "key, signature or rule")
         if not known.holder.enabled:
             raise Refused(No.AUTH_DISABLED)
-        return Caller(known.holder, claims.nonce, weight)
+        code = None
+        if claims.code:
+            code = await own_code(self._desk, known.holder.partner_id, claims.code)
+        if code is None:
+            return Caller(known.holder, claims.nonce, weight)
+        return Caller(known.holder, claims.nonce, weight, code.id, code.markup_bps)
+
+    def _is_right(
+        self, known: Known, claims: Claims, call: Call, body: bytes, scope: Scope
+    ) -> bool:
+        """Whether the signature is his and all of his rules are kept."""
+        signing, holder = self._signing(known, claims, call, body), known.holder
+        if signing is None or holder is None:
+            return False
+        expires_ms = holder.expires_ms
+        return (
+            signing >= holder.signing
+            and scope in holder.scopes
+            and (expires_ms is None or self._desk.world.now() < expires_ms)
+            and comes_from(call.peer, holder.networks)
+        )
+
+    def _signing(self, known: Known, claims: Claims, call: Call, body: bytes) -> Signing | None:
+        """How `known` signed the call; None: he did not. The headers alone decide what is computed."""
+        sign, told = claims.sign, claims.sign_v2
+        if sign is not None and told is None:
+            return Signing.V1 if signs_v1(known.key, body, sign) else None
+        request = self._request(call, body)
+        if sign is not None and told is not None:
+            nonce = claims.nonce.encode()
+            right = signs_v2(known.key, request, claims.key, nonce, told, sign)
+            return Signing.V2 if right else None
+        key_id, now_s = claims.api_key.decode("latin-1"), self._desk.world.now() // 1000
+        return Signing.RFC9421 if signs_rfc9421(known.public, key_id, request, now_s) else None
+
+    def _request(self, call: Call, body: bytes) -> Request:
+        """The call as a signature sees it."""
+        scope, query = call.scope, call.scope["query_string"]
+        fields: list[tuple[bytes, bytes]] = list(scope["headers"])
+        origin = self._origin
+        if origin is None:
+            host = next((value for name, value in fields if name == b"host"), b"")
+            origin = f"{scope['scheme']}://{host.decode('latin-1')}"
+        target = scope["raw_path"] + (b"?" + query if query else b"")
+        return Request(scope["method"], target, origin, fields, body)
 
     async def _ask(self, api_key: bytes) -> Known:
         """What the database says now. Only a holder who may come in is remembered."""
@@ -116,9 +187,13 @@ class Doors:
         return known
 
     def _open(self, holder: Holder) -> Known:
+        nobody, credential_id = self._nobody, str(holder.credential_id)
+        if holder.public_key is not None:
+            return Known(holder, nobody.key, Ed25519PublicKey.from_public_bytes(holder.public_key))
+        assert holder.secret_sealed is not None, "a credential has one key"
         try:
-            key = self._keys.get(str(holder.credential_id), holder.version, holder.secret_sealed)
+            key = self._keys.get(credential_id, holder.version, holder.secret_sealed)
         except Unsealable:
-            log.error("a credential does not open", credential_id=str(holder.credential_id))  # noqa: TRY400 - nothing to trace
-            return self._nobody
-        return Known(holder, key)
+            log.error("a credential does not open", credential_id=credential_id)  # noqa: TRY400 - nothing to trace
+            return nobody
+        return Known(holder, key, nobody.public)

@@ -58,9 +58,12 @@ def signs_v1(key: SigningKey, body: bytes, told: bytes) -> bool:
     return hmac.compare_digest(key.sign(body), _unhex(told))
 
 
-def signs_v2(key: SigningKey, request: Request, api_key: bytes, nonce: bytes, told: bytes) -> bool:
-    """Whether `told` is the hex signature of the whole call.
+def signs_v2(
+    key: SigningKey, request: Request, api_key: bytes, nonce: bytes, told: bytes, sign: bytes
+) -> bool:
+    """Whether `told` is the signature of the whole call and `sign`, beside it, that of its body.
 
+    Both in lower-case hex and in no other way, so that no changed bit is let in.
     `api_key` and `nonce`: the header values as they came, a code suffix included. A header that is
     there but empty, or there twice, is never right: it could be mistaken for an absent one.
     """
@@ -70,7 +73,9 @@ def signs_v2(key: SigningKey, request: Request, api_key: bytes, nonce: bytes, to
         request.body,
     )  # fmt: skip
     plain = lines != [b""] and len(lines) <= 1 and message is not None
-    return hmac.compare_digest(key.sign(message or b""), _unhex(told)) and plain
+    whole = hmac.compare_digest(key.sign(message or b"").hex().encode(), told)
+    inner = hmac.compare_digest(key.sign(request.body).hex().encode(), sign)
+    return whole and inner and plain
 
 
 def v2_message(

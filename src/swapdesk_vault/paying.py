@@ -7,7 +7,7 @@ from typing import Final
 import structlog
 
 from swapdesk.assets import Asset, Registry
-from swapdesk.chains.reader import BlockRef, Inclusion, Reader
+from swapdesk.chains.reader import BlockRef, Inclusion, NodeTrouble, Reader
 from swapdesk.handoff import OrderDeposits
 from swapdesk.rates.book import Book, Price
 from swapdesk.world import World
@@ -98,7 +98,9 @@ class Paying:
         else:
             case = await self._bare_case(payment, bound)
         decision = decide(case, self._limits)
-        log.info("decided", **_names(payment), decision=type(decision).__name__, **_why(decision))
+        if isinstance(decision, Pay) or decision.reason != payment.trouble:
+            word = type(decision).__name__
+            log.info("decided", **_names(payment), decision=word, **_why(decision))
         match decision:
             case Pay(worth):
                 await self._sign(payment, worth)
@@ -195,15 +197,24 @@ class Paying:
         if not due and self._followed.get(key) == tip.hash:
             return
         variants = await self._journal.variants(payment)
+        try:
+            included = await self._look_for(payment, variants)
+        except NodeTrouble:
+            if due:  # perhaps it can still take bytes
+                await self._broadcast(payment, variants[-1])
+            raise
+        if due and not included:
+            await self._broadcast(payment, variants[-1])
+        self._followed[key] = tip.hash
+
+    async def _look_for(self, payment: Payment, variants: Sequence[Signed]) -> bool:
+        """Whether one of its variants is in a block; what that means is journalled."""
         for signed in variants:
             found = await self._readers[payment.network].locate(signed.txid, signed.since_height)
             if found is not None:
                 await self._included(payment, variants, signed, found)
-                break
-        else:
-            if due:
-                await self._broadcast(payment, variants[-1])
-        self._followed[key] = tip.hash
+                return True
+        return False
 
     async def _included(
         self, payment: Payment, variants: Sequence[Signed], signed: Signed, found: Inclusion

@@ -61,6 +61,7 @@ class Vault:
         self._journal, self._link = journal, link
         self._readers, self._senders = readers, senders
         self._keyring, self._registry = keyring, registry
+        self._rates = rates
         self._pins = pins or {}
         self._trusted: set[str] = set()  # networks whose node follows the right chain
         self._identity_due: dict[str, int] = {}
@@ -84,6 +85,7 @@ class Vault:
             await self._guard("intents", self._pull_intents())
         for network in sorted(self._trusted):
             await self._guard(f"hot {network}", self._senders[network].observe())
+        await self._guard("rates", self._rates.book(self._world.now()))
         await self._pay()
         await self._guard("reports", self._flush_reports())
         await self._guard("beat", self._beat())
@@ -91,6 +93,7 @@ class Vault:
     async def close(self) -> None:
         """Release every connection; the journal's last, because it holds the lock."""
         await self._link.close()
+        await self._rates.close()
         for network in self._readers:
             await self._readers[network].close()
             await self._senders[network].close()
@@ -111,7 +114,9 @@ class Vault:
         except Exception as bug:
             if self._journal.connection.is_closed():
                 raise
-            log.exception("step_failed", step=step, error=type(bug).__name__)
+            if self._said.get(step) != repr(bug):
+                self._said[step] = repr(bug)
+                log.exception("step_failed", step=step, error=type(bug).__name__)
             return False
         self._say(step, "")
         return True

@@ -263,7 +263,7 @@ async def test_keep_is_all_or_nothing(site: Site) -> None:
 
 async def test_a_cancelled_payment_ends_as_conflicted(site: Site) -> None:
     """Our own journalled transaction with the same nonce, final: the only way to conflicted."""
-    from swapdesk.chains import simtx
+    from swapdesk_vault.senders import simulated_tx
 
     vault = await site.vault()
     binding = site.open()
@@ -273,10 +273,13 @@ async def test_a_cancelled_payment_ends_as_conflicted(site: Site) -> None:
     journal: Journal = vault._journal
     [payment] = await journal.live()
     sender: Any = vault._senders["tron"]
-    tx = simtx.SimTx("simulated-tron", sender.address, 0, sender.address, "trx", 1, 5_000)
-    raw = sender._sign(tx)
+    tx = simulated_tx.build(
+        sender.network, sender._key, nonce=0, to=sender.address, asset="trx", units=1,
+        fee_units=5_000,
+    )  # fmt: skip
+    raw = simulated_tx.sign(tx, sender._key)
     await journal.connection.execute(
-        Q.keep_cancel, "tron", simtx.txid_of(raw), payment.order_id, 1, raw, 5_000, 0,
+        Q.keep_cancel, "tron", simulated_tx.txid(raw), payment.order_id, 1, raw, 5_000, 0,
         site.world.now(), journal.fence,
     )  # fmt: skip
     await sender.broadcast(raw)

@@ -107,7 +107,7 @@ class EvmSender:
             data=data,
         )
         if tx.fee_units_max > fee_units_max:
-            raise CannotPay(f"the fee may reach {tx.fee_units_max} wei, allowed {fee_units_max}")
+            raise CannotPay("the fee may exceed its limit")
         await self._require_funds(asset, payment.units, tx.fee_units_max, used)
         raw = evm_tx.sign(tx, self._key)
         self._compare(raw, asset, payment, nonce, fee_units_max)
@@ -159,7 +159,7 @@ class EvmSender:
         priority = min(max(wished, setup.priority_fee_min), setup.priority_fee_cap)
         max_fee = min(2 * base_fee + priority, setup.max_fee_cap)
         if base_fee + priority > max_fee:
-            raise CannotPay(f"a base fee of {base_fee} wei is above this site's cap")
+            raise CannotPay("gas is dearer than this site allows")
         return priority, max_fee
 
     async def _gas(self, to: bytes, value: int, data: bytes) -> int:

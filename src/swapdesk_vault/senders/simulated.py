@@ -1,17 +1,17 @@
 """Payments on a simulated chain: an account with nonces, like an EVM's, in the dev world only."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Final
 
 from swapdesk.assets import Network, Registry
-from swapdesk.chains import codec, simtx
+from swapdesk.chains import codec
 from swapdesk.chains.reader import BlockRef
 from swapdesk.chains.rpc import Caller, NodeRefused
 from swapdesk.handoff import HotBalance
 from swapdesk_vault.hot_wallet import HotWallet
 from swapdesk_vault.keys import Keyring
 from swapdesk_vault.payment import CannotPay, Payment, Prepared
+from swapdesk_vault.senders import simulated_tx
 from swapdesk_vault.senders.account import Account
 from swapdesk_vault.senders.sender import REORG_BLOCKS_MAX, Broadcast, hand_over
 
@@ -30,10 +30,8 @@ class SimulatedSender:
         keyring: Keyring,
         wallet: HotWallet,
     ) -> None:
-        assert network.chain is not None
         assert network.simulated
         self.network = network
-        self._chain = network.chain
         self._assets = [asset.code for asset in registry.on(network.key)]
         self._nodes = nodes
         self._key = keyring.hot_key(network.family, HOT_INDEX)
@@ -66,21 +64,20 @@ class SimulatedSender:
             if await self._spendable(asset, used) < due:
                 raise CannotPay(f"the hot wallet holds too little {asset}")
         tip = await node.call("sim_tip", [], BlockRef)
-        tx = simtx.SimTx(
-            chain=self._chain,
-            sender=self.address,
+        tx = simulated_tx.build(
+            self.network,
+            self._key,
             nonce=nonce,
             to=payment.destination,
             asset=payment.asset,
             units=payment.units,
             fee_units=fee,
         )
-        raw = self._sign(tx)
-        if simtx.parse(self.network.key, raw) != tx:
-            raise AssertionError("the signed bytes say something else")
+        raw = simulated_tx.sign(tx, self._key)
+        self._compare(raw, payment, nonce, fee_units_max)
         return Prepared(
             raw=raw,
-            txid=simtx.txid_of(raw),
+            txid=simulated_tx.txid(raw),
             fee_units=fee,
             since_height=max(tip.height - REORG_BLOCKS_MAX, 0),
             nonce=(self.address, nonce),
@@ -102,10 +99,12 @@ class SimulatedSender:
         held = await self._nodes[0].call("sim_balance", [self.address, asset], int)
         return max(held - await self._account.promised(asset, used), 0)
 
-    def _sign(self, tx: simtx.SimTx) -> bytes:
-        digest = hashlib.sha256(simtx.body(tx)).digest()
-        r, s, parity = self._key.sign_recoverable(digest)
-        return simtx.assemble(tx, r.to_bytes(32) + s.to_bytes(32) + bytes([parity]))
+    def _compare(self, raw: bytes, payment: Payment, nonce: int, fee_units_max: int) -> None:
+        """Read the bytes back as a stranger would. AssertionError on any difference."""
+        tx = simulated_tx.decode(self.network, raw)
+        assert (tx.to, tx.asset, tx.units) == (payment.destination, payment.asset, payment.units)
+        assert (tx.chain, tx.sender, tx.nonce) == (self.network.chain, self.address, nonce)
+        assert tx.fee_units <= fee_units_max
 
 
 def _is_known(refused: NodeRefused) -> bool:

@@ -59,13 +59,24 @@ def test_v2_knows_an_empty_header_from_an_absent_one() -> None:
     """Adding an empty Idempotency-Key, or a second one, to a signed call is noticed."""
     message = v2_message(b"POST", b"/p", b"n" * 16, b"", b"key", BODY)
     assert message is not None
-    told = SECRET.sign(message).hex().encode()
+    told, plain = SECRET.sign(message).hex().encode(), SECRET.sign(BODY).hex().encode()
     request = Request("POST", b"/p", "https://desk.example", [], BODY)
-    assert signs_v2(SECRET, request, b"key", b"n" * 16, told)
+    assert signs_v2(SECRET, request, b"key", b"n" * 16, told, plain)
     for lines in ([b""], [b"", b""], [b"order-0001"]):
         fields = [(b"idempotency-key", value) for value in lines]
         again = msgspec.structs.replace(request, fields=fields)
-        assert not signs_v2(SECRET, again, b"key", b"n" * 16, told)
+        assert not signs_v2(SECRET, again, b"key", b"n" * 16, told, plain)
+
+
+def test_v2_comes_beside_v1_and_in_lower_case() -> None:
+    """Both must be right, and written in one way: no changed bit is let in."""
+    message = v2_message(b"POST", b"/p", b"n" * 16, b"", b"key", BODY)
+    assert message is not None
+    told, plain = SECRET.sign(message).hex().encode(), SECRET.sign(BODY).hex().encode()
+    request = Request("POST", b"/p", "https://desk.example", [], BODY)
+    for whole, inner in ((told, b""), (told, told), (b"", plain), (plain, plain),
+                         (told.upper(), plain), (told, plain.upper()), (told[:-1], plain)):  # fmt: skip
+        assert not signs_v2(SECRET, request, b"key", b"n" * 16, whole, inner)
 
 
 def test_v1_signs_the_body_only() -> None:

@@ -27,8 +27,11 @@ async def rotate_keys(
     """Replace the named secrets of the credential that signed, both or none.
 
     Compare and set on the versions that `holder` was read with: whoever rotated first wins, the
-    others are Refused CONFLICT and have changed nothing.
+    others are Refused CONFLICT and have changed nothing. Refused INVALID for the api secret of an
+    Ed25519 key: there is none here.
     """
+    if api_secret and holder.secret_sealed is None:
+        raise Refused(No.INVALID, "an Ed25519 key has no secret to rotate")
     world = desk.world
     api = world.token(SECRET_BYTES) if api_secret else None
     hook = world.token(SECRET_BYTES) if webhook_secret else None

@@ -293,7 +293,9 @@ async def test_an_underpaid_order_shows_why_it_waits(site: Site) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "body"),
     [
-        ("POST", "/api/v1/emergency", 404, {"code": 6, "msg": "NOT_FOUND"}),
+        ("POST", "/api/v1/setEmail", 404, {"code": 6, "msg": "NOT_FOUND"}),
+        ("PUT", "/api/v1/codes", 405, {"code": 1, "msg": "INVALID_REQUEST"}),
+        ("GET", "/api/v1/codes/enable", 405, {"code": 1, "msg": "INVALID_REQUEST"}),
         ("GET", "/nowhere", 404, {"code": 6, "msg": "NOT_FOUND"}),
         ("POST", "/api/v1/price/", 404, {"code": 6, "msg": "NOT_FOUND"}),
         ("GET", "/api/v1/price", 405, {"code": 1, "msg": "INVALID_REQUEST"}),

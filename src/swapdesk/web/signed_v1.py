@@ -1,11 +1,13 @@
-"""Signed v1: POST /api/v1/{currencies,pairs,price,create,order} (contract A5).
+"""Signed v1: catalogue, prices and orders (contract A5); the rest is in signed_v1_partner.py.
 
 Each endpoint is a plain function from a caller and a raw body to a body; `Route` says who may
 call it and what that weighs. The dispatcher in `web/app.py` does the rest.
 """
 
+import asyncio
 import hashlib
 import uuid
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -13,23 +15,33 @@ import msgspec
 import structlog
 
 from swapdesk.engine.admit import admit
+from swapdesk.engine.ask_price import ask_price
+from swapdesk.engine.choose_exchange import choose_exchange
 from swapdesk.engine.desk import Desk
 from swapdesk.engine.find_order import find_order
 from swapdesk.engine.open_order import OrderAsk, open_order
-from swapdesk.engine.quote import offered, quote
+from swapdesk.engine.quote import offered
 from swapdesk.errors import No, Refused
+from swapdesk.orders.order import OrderView
+from swapdesk.partners.credential import Scope
 from swapdesk.partners.partner import Caller, StaleHolder
 from swapdesk.partners.secrets import Sealer, SigningKey, SigningKeys
 from swapdesk.pricing import Ask
+from swapdesk.web import qr
 from swapdesk.web import signed_v1_words as words
 from swapdesk.web.call import Answer, Call, ClientGone, read_body
 from swapdesk.web.doors import Claims, Doors, read_claims
 from swapdesk.web.public_bucket import PublicBucket
+from swapdesk.web.signed_v1_partner import PartnerCalls
 from swapdesk.webhooks.events import order_dto
 
 #: How long a process answers the catalogue from memory.
 CATALOGUE_MS: Final = 30_000
 CREATE_WEIGHT: Final = 50
+QR_WEIGHT: Final = 5
+#: How long a process keeps the picture of an order's address, and how many (contract A5.7).
+PICTURE_MS: Final = 3_600_000
+PICTURES_MAX: Final = 2_000
 
 Headers = tuple[tuple[bytes, bytes], ...]
 NO_STORE: Final = (b"cache-control", b"no-store")
@@ -44,6 +56,7 @@ class Route(msgspec.Struct, frozen=True):
 
     name: str
     work: Callable[[Caller | None, Call, bytes], Awaitable[bytes]]
+    scope: Scope = Scope.ADMIN  #: what a key must be allowed
     required: bool = True  #: False: unsigned callers are served too, from the public bucket
     weight: int = 1
     admits: bool = False  #: True: `work` admits its caller itself, in its own transaction
@@ -58,22 +71,37 @@ class Route(msgspec.Struct, frozen=True):
 class SignedV1:
     """The dialect on one desk."""
 
-    def __init__(self, desk: Desk, sealer: Sealer, bucket: PublicBucket) -> None:
+    def __init__(
+        self, desk: Desk, sealer: Sealer, bucket: PublicBucket, origin: str | None = None
+    ) -> None:
         self._desk = desk
-        self._doors = Doors(desk, SigningKeys(sealer))
+        self._doors = Doors(desk, SigningKeys(sealer), origin)
         self._bucket = bucket
         self._key_of_keys = SigningKey(sealer.derive("idempotency"))
         self._catalogue: dict[str, tuple[int, bytes]] = {}
+        self._pictures: OrderedDict[uuid.UUID, tuple[int, bytes]] = OrderedDict()
+        self._partner = PartnerCalls(desk, sealer)
 
-    def routes(self) -> dict[str, Route]:
-        """Path -> route; all of them are POST."""
-        return {
-            "/api/v1/currencies": Route("currencies", self.currencies, required=False, headers=(CORS,)),
-            "/api/v1/pairs": Route("pairs", self.pairs, required=False, headers=(CORS, NO_STORE)),
-            "/api/v1/price": Route("price", self.price, required=False, headers=(CORS,)),
-            "/api/v1/create": Route("create", self.create, weight=CREATE_WEIGHT, admits=True),
-            "/api/v1/order": Route("order", self.order, admits=True),
+    def routes(self) -> dict[str, dict[str, Route]]:
+        """Path -> method -> route."""
+        own = self._partner
+        posts = {
+            "/api/v1/currencies": Route("currencies", self.currencies, Scope.READ, required=False, headers=(CORS,)),
+            "/api/v1/pairs": Route("pairs", self.pairs, Scope.READ, required=False, headers=(CORS, NO_STORE)),
+            "/api/v1/price": Route("price", self.price, Scope.READ, required=False, headers=(CORS,)),
+            "/api/v1/create": Route("create", self.create, Scope.TRADE, weight=CREATE_WEIGHT, admits=True),
+            "/api/v1/order": Route("order", self.order, Scope.READ, admits=True),
+            "/api/v1/emergency": Route("emergency", self.emergency, Scope.TRADE),
+            "/api/v1/qr": Route("qr", self.qr, Scope.READ, weight=QR_WEIGHT, admits=True),
+            "/api/v1/keys/rotate": Route("keys/rotate", own.rotate, Scope.ADMIN),
+            "/api/v1/codes/enable": Route("codes/enable", own.enable_code, Scope.ADMIN),
         }  # fmt: skip
+        codes = {
+            "POST": Route("codes", own.create_code, Scope.ADMIN),
+            "GET": Route("codes", own.list_codes, Scope.ADMIN),
+            "DELETE": Route("codes", own.disable_code, Scope.ADMIN),
+        }
+        return {path: {"POST": route} for path, route in posts.items()} | {"/api/v1/codes": codes}
 
     async def answer(self, route: Route, call: Call) -> Answer:
         """Check who calls, do the work, and say every outcome in this dialect. ClientGone."""
@@ -104,7 +132,9 @@ class SignedV1:
         self, route: Route, call: Call, claims: Claims, body: bytes, *, afresh: bool = False
     ) -> bytes:
         """Check the signature, admit the caller, do the work. StaleHolder: nothing was done."""
-        caller = await self._doors.enter(claims, body, route.weight, afresh=afresh)
+        caller = await self._doors.enter(
+            claims, call, body, route.weight, route.scope, afresh=afresh
+        )
         if not route.admits:
             await admit(self._desk, caller)
         return await route.work(caller, call, body)
@@ -141,8 +171,8 @@ class SignedV1:
     async def price(self, caller: Caller | None, _call: Call, body: bytes) -> bytes:
         """What a swap would give now. Strangers get the base rate, whatever `afftax` they send."""
         ask = words.decode(body, words.PriceAsk)
-        quoted = await quote(self._desk, self._ask(ask, caller))
-        return words.success(words.price(self._desk.registry, quoted))
+        priced = await ask_price(self._desk, self._ask(ask, caller))
+        return words.success(words.price(self._desk.registry, priced))
 
     async def create(self, caller: Caller | None, call: Call, body: bytes) -> bytes:
         """Open an order, or repeat the one that this Idempotency-Key opened."""
@@ -175,25 +205,46 @@ class SignedV1:
             key_hash=self._key_of_keys.sign(key) if key else None,
             body_hash=hashlib.sha256(body).digest(),
             caller=caller,
+            code_id=caller.code_id,
         )
 
     async def order(self, caller: Caller | None, _call: Call, body: bytes) -> bytes:
         """The order as it stands. Unknown, foreign and wrong token are one answer."""
         assert caller is not None, "the route requires a caller"
+        view = await self._find(caller, body)
+        return words.success(order_dto(view, self._desk.registry))
+
+    async def _find(self, caller: Caller, body: bytes) -> OrderView:
+        """The order that `body` names, its caller admitted on the way. Refused INVALID, NOT_FOUND."""
         try:
-            order_id, token = self._finding(body)
+            order_id, token = words.named_order(words.decode(body, words.FindAsk))
         except Refused:
             await admit(self._desk, caller)
             raise
-        view = await find_order(self._desk, caller.partner_id, order_id, token, caller)
-        return words.success(order_dto(view, self._desk.registry))
+        return await find_order(self._desk, caller.partner_id, order_id, token, caller)
 
-    def _finding(self, body: bytes) -> tuple[uuid.UUID, str]:
-        """Which order /order asks for, with which token. Refused INVALID, NOT_FOUND."""
-        ask = words.decode(body, words.FindAsk)
-        if not (words.ORDER_ID.fullmatch(ask.id) and words.TOKEN.fullmatch(ask.token)):
-            raise Refused(No.NOT_FOUND, "malformed id or token")
-        return uuid.UUID(ask.id), ask.token
+    async def emergency(self, caller: Caller | None, _call: Call, body: bytes) -> bytes:
+        """Go on with a held order at the live rate. True: stored, and acted on shortly."""
+        assert caller is not None, "the route requires a caller"
+        ask = words.decode(body, words.EmergencyAsk)
+        if ask.choice != "EXCHANGE":
+            raise Refused(No.BAD_CHOICE, "the only choice is EXCHANGE")
+        await choose_exchange(self._desk, caller.partner_id, *words.named_order(ask))
+        return words.success(True)  # noqa: FBT003 - that is the whole answer
+
+    async def qr(self, caller: Caller | None, _call: Call, body: bytes) -> bytes:
+        """The pay-in address as a picture: who asks is checked first, then memory is asked."""
+        assert caller is not None, "the route requires a caller"
+        order = (await self._find(caller, body)).order
+        now = self._desk.world.now()
+        made_ms, picture = self._pictures.get(order.id, (0, b""))
+        if not picture or now - made_ms >= PICTURE_MS:
+            uri = await asyncio.to_thread(qr.data_uri, order.address)
+            picture = words.success(words.Qr(uri))
+            self._pictures[order.id] = now, picture
+            if len(self._pictures) > PICTURES_MAX:
+                self._pictures.popitem(last=False)
+        return picture
 
     def _ask(self, ask: words.PriceAsk | words.CreateAsk, caller: Caller | None) -> Ask:
         """What is asked, in the desk's terms. Markup: body, else partner; none for strangers."""

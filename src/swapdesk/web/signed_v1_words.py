@@ -5,6 +5,7 @@ Contract A1 to A9. Nothing in here knows a socket; nothing outside a dialect kno
 
 import json
 import re
+import uuid
 from collections.abc import Mapping
 from decimal import Decimal
 from types import MappingProxyType
@@ -13,10 +14,11 @@ from typing import Annotated, Final, Generic, Literal, TypeVar
 import msgspec
 
 from swapdesk.assets import Asset, Registry
+from swapdesk.engine.ask_price import CLOSED, Priced, Trouble
 from swapdesk.errors import No, Refused
 from swapdesk.money import BadAmount, from_wire, show, show_rate, show_usd
 from swapdesk.orders.order import Opened
-from swapdesk.pricing import MARKUP_BPS_MAX, Direction, Quote, within_bounds
+from swapdesk.pricing import MARKUP_BPS_MAX, Direction
 from swapdesk.webhooks.events import STATUS, OrderDto, order_dto
 
 __all__ = ["REFUSAL", "STATUS"]
@@ -39,14 +41,23 @@ REFUSAL: Final[Mapping[No, tuple[int, int, str]]] = MappingProxyType(
         No.MAINTENANCE: (503, 10, "MAINTENANCE"),
         No.UNAVAILABLE: (503, 11, "UPSTREAM_ERROR"),
         No.BAD_CHOICE: (400, 12, "EMERGENCY_INVALID_CHOICE"),
+        No.TAKEN: (409, 1, "INVALID_REQUEST"),
         No.CONFLICT: (409, 14, "ROTATION_CONFLICT"),
     }
 )
 #: Our own bug: logged here, nothing told.
 INTERNAL: Final = (500, 99, "INTERNAL")
-#: What /price says of an amount that /create would refuse (contract D13).
-PRICE_ERROR: Final[Mapping[No, str]] = MappingProxyType(
-    {No.BELOW_MIN: "LIMIT_MIN", No.ABOVE_MAX: "LIMIT_MAX"}
+#: What /price says where /create would refuse, in the ancestor's eight words; RESERVE_FROM is never
+#: said, because the desk needs no reserve of what it receives (contract D13).
+PRICE_ERROR: Final[Mapping[Trouble, tuple[str, ...]]] = MappingProxyType(
+    {
+        Trouble.PAUSED: ("MAINTENANCE_FROM", "MAINTENANCE_TO"),
+        Trouble.SOURCE_OFFLINE: ("OFFLINE_FROM",),
+        Trouble.DESTINATION_OFFLINE: ("OFFLINE_TO",),
+        Trouble.BELOW_MIN: ("LIMIT_MIN",),
+        Trouble.ABOVE_MAX: ("LIMIT_MAX",),
+        Trouble.RESERVE: ("RESERVE_TO",),
+    }
 )
 
 #: An order's token: 32 bytes as base64url; and its id: a UUID with hyphens.
@@ -63,7 +74,7 @@ class Nothing(msgspec.Struct, frozen=True):
     """POST /api/v1/currencies and /pairs: `{}`."""
 
 
-class PriceAsk(msgspec.Struct, frozen=True, rename="camel"):
+class PriceAsk(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """POST /api/v1/price. `amount` is a JSON string or number; neither passes a float."""
 
     type: Literal["float"]
@@ -74,7 +85,7 @@ class PriceAsk(msgspec.Struct, frozen=True, rename="camel"):
     afftax: Afftax | None = None
 
 
-class CreateAsk(msgspec.Struct, frozen=True, rename="camel"):
+class CreateAsk(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """POST /api/v1/create."""
 
     type: Literal["float"]
@@ -90,11 +101,23 @@ class CreateAsk(msgspec.Struct, frozen=True, rename="camel"):
     afftax: Afftax | None = None
 
 
-class FindAsk(msgspec.Struct, frozen=True):
-    """POST /api/v1/order."""
+class FindAsk(msgspec.Struct, frozen=True, gc=False):
+    """POST /api/v1/order and /qr."""
 
     id: str
     token: str
+
+
+class EmergencyAsk(FindAsk, frozen=True):
+    """POST /api/v1/emergency. Any `choice` but EXCHANGE is code 12, whatever its type."""
+
+    choice: object = None
+
+
+class Qr(msgspec.Struct, frozen=True, rename="camel"):
+    """The pay-in address as a picture."""
+
+    qr_png: str  #: a data URI
 
 
 class Envelope(msgspec.Struct, Generic[T], frozen=True):
@@ -152,7 +175,7 @@ class PriceFrom(PriceTo, frozen=True, gc=False):
     btc: str
 
 
-class Price(msgspec.Struct, frozen=True, rename="camel"):
+class Price(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """A quote."""
 
     from_: PriceFrom = msgspec.field(name="from")
@@ -243,22 +266,19 @@ def currency(registry: Registry, asset: Asset) -> Currency:
     )
 
 
-def price(registry: Registry, quote: Quote) -> Price:
-    """A quote in the words of /price."""
+def price(registry: Registry, priced: Priced) -> Price:
+    """A quote in the words of /price; amounts are "0" where nothing can be had (contract D14)."""
+    quote = priced.quote
     src, dst = quote.src, quote.dst
     rate = show_rate(quote.rate, src.decimals, dst.decimals)
-    try:
-        within_bounds(quote)
-        errors = []
-    except Refused as no:
-        errors = [PRICE_ERROR[no.no]]
+    closed = not CLOSED.isdisjoint(priced.troubles)
     btc = quote.from_btc_units
     return Price(
         from_=PriceFrom(
             code=src.code,
             coin=src.coin,
             network=registry.network_of(src).name,
-            amount=show(quote.from_units, src.decimals),
+            amount="0" if closed else show(quote.from_units, src.decimals),
             rate=rate,
             precision=src.decimals,
             min=show(quote.min_units, src.decimals),
@@ -270,14 +290,14 @@ def price(registry: Registry, quote: Quote) -> Price:
             code=dst.code,
             coin=dst.coin,
             network=registry.network_of(dst).name,
-            amount=show(quote.to_units, dst.decimals),
+            amount="0" if closed else show(quote.to_units, dst.decimals),
             rate=rate,
             precision=dst.decimals,
             min=show(quote.to_min_units, dst.decimals),
             max=show(quote.to_max_units, dst.decimals),
             usd=show_usd(quote.to_usd),
         ),
-        errors=errors,
+        errors=[word for trouble in priced.troubles for word in PRICE_ERROR[trouble]],
         markup_bps=quote.markup_bps,
     )
 
@@ -286,6 +306,13 @@ def created(registry: Registry, opened: Opened) -> Created:
     """The answer of /create."""
     dto = order_dto(opened.view, registry)
     return Created(**{f: getattr(dto, f) for f in OrderDto.__struct_fields__}, token=opened.token)
+
+
+def named_order(ask: FindAsk) -> tuple[uuid.UUID, str]:
+    """Id and token as they were sent. Refused NOT_FOUND when they cannot be any order's."""
+    if not (ORDER_ID.fullmatch(ask.id) and TOKEN.fullmatch(ask.token)):
+        raise Refused(No.NOT_FOUND, "malformed id or token")
+    return uuid.UUID(ask.id), ask.token
 
 
 def success(data: object) -> bytes:

@@ -141,7 +141,8 @@ class Courier:
         self._opener = opener
         self._client = client
         self._lanes = lanes
-        self._under_way: dict[asyncio.Task[None], Letter] = {}
+        self._well: set[asyncio.Task[None]] = set()  #: under way to endpoints that work
+        self._troubled: set[asyncio.Task[None]] = set()  #: and to the others
         self._freed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -165,33 +166,38 @@ class Courier:
         The lease is committed before any socket, the outcome after. A process that dies in between
         leaves leases that run out, so a receiver may see an event twice, never not at all.
         """
-        troubled = sum(letter.troubled for letter in self._under_way.values())
-        free = SLOTS - len(self._under_way)
+        return await self._start(troubled=False) + await self._start(troubled=True)
+
+    async def _start(self, *, troubled: bool) -> int:
+        """Lease and start events for endpoints that work, or for those that do not."""
+        free = SLOTS - len(self._well) - len(self._troubled)
+        if troubled:
+            free = min(free, TROUBLED_SLOTS - len(self._troubled))
         if free <= 0:
             return 0
 
         async def work(tx: Tx) -> list[Letter]:
-            return await outbox.claim(
-                tx, self._world.now(), free, troubled=troubled < TROUBLED_SLOTS, lanes=self._lanes
-            )
+            now = self._world.now()
+            return await outbox.claim(tx, now, free, troubled=troubled, lanes=self._lanes)
 
         letters = await self._db.retrying(work)
+        under_way = self._troubled if troubled else self._well
         for letter in letters:
             task = asyncio.create_task(self._deliver(letter))
-            self._under_way[task] = letter
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
             task.add_done_callback(self._ended)
         return len(letters)
 
     async def settled(self) -> None:
         """Wait until nothing is under way."""
-        while self._under_way:
-            await asyncio.wait(list(self._under_way))
+        while under_way := self._well | self._troubled:
+            await asyncio.wait(under_way)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        letter = self._under_way.pop(task)
         self._freed.set()
         if not task.cancelled() and (wrong := task.exception()) is not None:
-            log.error("webhook outcome not written", event_id=str(letter.id), why=repr(wrong))
+            log.error("webhook outcome not written", why=repr(wrong))  # its lease will run out
 
     async def _deliver(self, letter: Letter) -> None:
         error = await self._try(letter)

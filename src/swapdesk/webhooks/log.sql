@@ -1,7 +1,8 @@
 -- name: counters
 -- Locks the counters of partners with events that have no number yet, until the transaction ends.
 SELECT c.partner_id FROM event_counter c
- WHERE EXISTS (SELECT 1 FROM webhook_event e WHERE e.partner_id = c.partner_id AND e.seq IS NULL)
+ WHERE (SELECT true FROM webhook_event e WHERE e.partner_id = c.partner_id AND e.seq IS NULL
+         ORDER BY e.created_ms LIMIT 1)
  ORDER BY c.partner_id LIMIT $1 FOR UPDATE SKIP LOCKED
 
 -- name: number

@@ -32,7 +32,6 @@ class Letter(msgspec.Struct, frozen=True):
     event: str
     body: bytes
     attempt: int  #: 1, 2, ...
-    troubled: bool  #: the last delivery to this partner failed
     webhook_url: str | None  #: None: taken away since
     webhook_secret_sealed: bytes
     key_ids: list[uuid.UUID]  #: of the Ed25519 keys that sign, newest first
@@ -102,19 +101,19 @@ async def tell_test(tx: Tx, world: World, partner_id: uuid.UUID) -> tuple[uuid.U
 
 
 async def claim(
-    tx: Tx, now_ms: int, at_most: int, *, troubled: bool = True, lanes: int = LANES_MAX
+    tx: Tx, now_ms: int, at_most: int, *, troubled: bool = False, lanes: int = LANES_MAX
 ) -> list[Letter]:
     """Lease up to `at_most` due events, first in first out per order within the hold-back.
 
-    No partner has more than `lanes` leased at a time, in all processes together; one whose last
-    delivery failed has one, and is left out altogether unless `troubled`.
+    Only of partners whose last delivery failed (`troubled`), or only of the others. No partner has
+    more than `lanes` leased at a time, in all processes together; a troubled one has one.
     """
     lines = [row["partner_id"] for row in await tx.fetch(Q.lines, now_ms, troubled, at_most)]
     if not lines:
         return []
     rows = await tx.fetch(  # an own statement, an own snapshot: it sees what the lock waited for
-        Q.claim, lines, now_ms, now_ms + LEASE_MS, now_ms - events.HOLD_BACK_MS, lanes, at_most,
-        now_ms - KEY_OVERLAP_MS,
+        Q.claim, lines, now_ms, now_ms + LEASE_MS, now_ms - events.HOLD_BACK_MS,
+        1 if troubled else lanes, at_most, now_ms - KEY_OVERLAP_MS,
     )  # fmt: skip
     return [Letter(**dict(row)) for row in rows]
 

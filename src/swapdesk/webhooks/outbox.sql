@@ -21,46 +21,45 @@ WITH told AS (
 SELECT t.id, q.event_id IS NOT NULL AS queued FROM told t LEFT JOIN queued q ON q.event_id = t.id
 
 -- name: lines
--- Locks the lines of partners with something due, until the transaction ends: one claimer each.
--- Those that are served well come first, and among them who waited longest; without $2 only those.
+-- Locks the lines of partners with something due, until the transaction ends: one claimer each. $2
+-- true: those whose last delivery failed, false: the others. Who waited longest comes first.
+-- LIMIT 1 keeps the planner from reading a whole queue to see that it is not empty.
 SELECT l.partner_id FROM webhook_line l
- WHERE (l.failures = 0 OR $2) AND EXISTS (
-       SELECT 1 FROM webhook_delivery d
+ WHERE (l.failures > 0) = $2 AND (
+       SELECT true FROM webhook_delivery d
         WHERE d.partner_id = l.partner_id AND d.due_ms <= $1
-          AND d.delivered_ms IS NULL AND d.dead_ms IS NULL)
- ORDER BY l.failures > 0, l.served_ms LIMIT $3
+          AND d.delivered_ms IS NULL AND d.dead_ms IS NULL
+        ORDER BY d.due_ms LIMIT 1)
+ ORDER BY l.served_ms LIMIT $3
    FOR UPDATE SKIP LOCKED
 
 -- name: claim
 -- Leases due events of the partners $1, whose lines are locked, until $3: another claim meets them
--- again only then. A partner whose endpoint works gets $5 lanes, another one. An event waits while
--- an earlier one of its order is undelivered and younger than the hold-back ($4).
-WITH room AS (
-    SELECT l.partner_id, l.failures > 0 AS troubled,
-           CASE WHEN l.failures > 0 THEN 1 ELSE $5::integer END - (
-               SELECT count(*) FROM webhook_delivery b
-                WHERE b.partner_id = l.partner_id AND b.leased_ms > $2) AS lanes
-      FROM webhook_line l WHERE l.partner_id = ANY ($1::uuid[])
-), due AS (
-    SELECT d.event_id, r.troubled FROM room r CROSS JOIN LATERAL (
+-- again only then. A partner has at most $5 under way. An event waits while an earlier one of its
+-- order is undelivered and younger than the hold-back ($4).
+-- Written so that no plan, however wrong the statistics, reads a whole queue.
+WITH due AS MATERIALIZED (
+    SELECT d.event_id FROM unnest($1::uuid[]) AS l (partner_id) CROSS JOIN LATERAL (
         SELECT e.event_id FROM webhook_delivery e
-         WHERE e.partner_id = r.partner_id AND e.due_ms <= $2
+         WHERE e.partner_id = l.partner_id AND e.due_ms <= $2
            AND e.delivered_ms IS NULL AND e.dead_ms IS NULL
-           AND NOT EXISTS (
-               SELECT 1 FROM webhook_delivery f
-                WHERE f.order_id = e.order_id AND f.delivered_ms IS NULL AND f.dead_ms IS NULL
-                  AND f.created_ms < e.created_ms AND f.created_ms > $4)
-         ORDER BY e.due_ms, e.created_ms LIMIT greatest(r.lanes, 0)) d
+           AND (SELECT true FROM webhook_delivery f
+                 WHERE f.order_id = e.order_id AND f.delivered_ms IS NULL AND f.dead_ms IS NULL
+                   AND f.created_ms < e.created_ms AND f.created_ms > $4 LIMIT 1) IS NULL
+         ORDER BY e.due_ms, e.created_ms
+         LIMIT greatest(0, $5 - (SELECT count(*) FROM webhook_delivery b
+                                  WHERE b.partner_id = l.partner_id AND b.leased_ms > $2))) d
      LIMIT $6
 ), served AS (
     UPDATE webhook_line SET served_ms = $2 WHERE partner_id = ANY ($1::uuid[])
 )
 UPDATE webhook_delivery w SET due_ms = $3, leased_ms = $3, attempt = w.attempt + 1
-  FROM due, webhook_event v, partner p
- WHERE w.event_id = due.event_id AND w.delivered_ms IS NULL AND w.dead_ms IS NULL
+  FROM webhook_event v, partner p
+ WHERE w.event_id = ANY (ARRAY(SELECT event_id FROM due))
+   AND coalesce(w.delivered_ms, w.dead_ms) IS NULL
    AND v.id = w.event_id AND p.id = w.partner_id
-RETURNING w.event_id AS id, w.partner_id, v.event, v.body, w.attempt, due.troubled,
-          p.webhook_url, p.webhook_secret_sealed,
+RETURNING w.event_id AS id, w.partner_id, v.event, v.body, w.attempt, p.webhook_url,
+          p.webhook_secret_sealed,
           ARRAY(SELECT k.id FROM webhook_key k
                  WHERE k.partner_id = p.id AND (k.retired_ms IS NULL OR k.retired_ms > $7)
                  ORDER BY k.created_ms DESC, k.id) AS key_ids,

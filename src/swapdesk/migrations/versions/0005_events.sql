@@ -21,7 +21,7 @@ SELECT id, partner_id, order_id, created_ms, due_ms, attempt, delivered_ms, dead
 CREATE INDEX webhook_delivery_due ON webhook_delivery (partner_id, due_ms, created_ms)
     WHERE delivered_ms IS NULL AND dead_ms IS NULL;
 CREATE INDEX webhook_delivery_order ON webhook_delivery (order_id, created_ms)
-    WHERE delivered_ms IS NULL AND dead_ms IS NULL;
+    WHERE delivered_ms IS NULL AND dead_ms IS NULL AND order_id IS NOT NULL;
 CREATE INDEX webhook_delivery_leased ON webhook_delivery (partner_id) WHERE leased_ms IS NOT NULL;
 CREATE INDEX webhook_delivery_dead ON webhook_delivery (dead_ms) WHERE dead_ms IS NOT NULL;
 -- ;;

@@ -66,6 +66,12 @@ async def find(tx: Tx, code: str) -> Code | None:
     return _of(row) if row else None
 
 
+async def markup_of(tx: Tx, partner_id: uuid.UUID, code_id: uuid.UUID) -> int | None:
+    """The markup that a code brings now, in basis points; None when it does not count any more."""
+    markup_bps: int | None = await tx.fetchval(Q.by_id, code_id, partner_id)
+    return markup_bps
+
+
 async def find_all(
     tx: Tx, wanted: Collection[tuple[uuid.UUID, str]]
 ) -> dict[tuple[uuid.UUID, str], Code]:

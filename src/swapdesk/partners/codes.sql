@@ -28,3 +28,9 @@ SELECT c.* FROM reference_code c JOIN partner p ON p.id = c.partner_id
 SELECT c.* FROM unnest($1::uuid[], $2::text[]) AS k (partner_id, code)
   JOIN reference_code c ON c.code = k.code AND c.partner_id = k.partner_id
  WHERE c.enabled
+
+-- name: by_id
+-- A code that still counts, and the markup it brings: its own, or its partner's when it has none.
+SELECT coalesce(nullif(c.markup_bps, 0), p.markup_bps) AS markup_bps
+  FROM reference_code c JOIN partner p ON p.id = c.partner_id
+ WHERE c.id = $1 AND c.partner_id = $2 AND c.enabled AND p.enabled

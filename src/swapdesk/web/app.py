@@ -25,6 +25,7 @@ from swapdesk.partners.secrets import Sealer
 from swapdesk.web.call import Answer, ClientGone, call_of, send_answer
 from swapdesk.web.metrics import CONTENT_TYPE, Metrics
 from swapdesk.web.public_bucket import PublicBucket
+from swapdesk.web.referral import Referral
 from swapdesk.web.signed_v1 import CORS, Route, SignedV1, failure, refusal
 from swapdesk.web.signed_v1_words import INTERNAL
 from swapdesk.web.vault_link import VaultLink
@@ -52,10 +53,15 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 def public_app(
-    desk: Desk, sealer: Sealer, metrics: Metrics, *, bucket: PublicBucket | None = None
+    desk: Desk,
+    sealer: Sealer,
+    metrics: Metrics,
+    *,
+    bucket: PublicBucket | None = None,
+    origin: str | None = None,
 ) -> ASGIApp:
-    """What the internet sees: signed v1, feeds, /healthz, /readyz."""
-    dialect = SignedV1(desk, sealer, bucket or PublicBucket(desk.world))
+    """What the internet sees: signed v1, feeds, referral links, /healthz, /readyz."""
+    dialect = SignedV1(desk, sealer, bucket or PublicBucket(desk.world), origin)
     routes = dialect.routes()
 
     async def readyz(_request: Request) -> Response:
@@ -67,6 +73,7 @@ def public_app(
             Page("/healthz", _healthz),
             Page("/readyz", readyz),
             *XmlFeed(desk).routes(),
+            *Referral(desk, sealer, bucket).routes(),
         ],
         exception_handlers={HTTPException: _not_here, Exception: _broken},
     )

@@ -61,7 +61,8 @@ def public_app(
     origin: str | None = None,
 ) -> ASGIApp:
     """What the internet sees: signed v1, feeds, referral links, /healthz, /readyz."""
-    dialect = SignedV1(desk, sealer, bucket or PublicBucket(desk.world), origin)
+    strangers = bucket or PublicBucket(desk.world)
+    dialect = SignedV1(desk, sealer, strangers, origin)
     routes = dialect.routes()
 
     async def readyz(_request: Request) -> Response:
@@ -73,7 +74,7 @@ def public_app(
             Page("/healthz", _healthz),
             Page("/readyz", readyz),
             *XmlFeed(desk).routes(),
-            *Referral(desk, sealer, bucket).routes(),
+            *Referral(desk, sealer, strangers).routes(),
         ],
         exception_handlers={HTTPException: _not_here, Exception: _broken},
     )

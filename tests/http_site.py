@@ -74,8 +74,13 @@ class Site:
         *,
         headers: Mapping[str, str | None] | None = None,
         partner: Credentials | None = None,
+        method: str = "POST",
+        at: str | None = None,
     ) -> httpx2.Response:
-        """A signed call with a fresh nonce; `headers` replaces headers, None leaves one out."""
+        """A signed call with a fresh nonce; `headers` replaces headers, None leaves one out.
+
+        `at`: another process of the site.
+        """
         raw = body if isinstance(body, bytes) else json.dumps(dict(body)).encode()
         who = partner or self.partner
         sent: dict[str, str | None] = {
@@ -86,14 +91,15 @@ class Site:
             **(headers or {}),
         }
         known = {name: value for name, value in sent.items() if value is not None}
-        return await self.client.post(f"{self.public}/api/v1/{path}", content=raw, headers=known)
+        url = f"{at or self.public}/api/v1/{path}"
+        return await self.client.request(method, url, content=raw, headers=known)
 
     async def stranger(self, path: str, body: Mapping[str, object] | bytes) -> httpx2.Response:
         """An unsigned call."""
         nothing = dict.fromkeys(("X-API-KEY", "X-API-SIGN", "X-API-NONCE"))
         return await self.call(path, body, headers=nothing)
 
-    async def data(self, path: str, body: Mapping[str, object], **how: Any) -> Any:
+    async def data(self, path: str, body: Mapping[str, object] | bytes, **how: Any) -> Any:
         """The data of a signed call that succeeds."""
         answer = await self.call(path, body, **how)
         assert answer.status_code == 200, answer.text

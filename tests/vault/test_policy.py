@@ -218,7 +218,7 @@ dollars = st.integers(0, 10_000).map(usd)
     confirmed_units=small,
     answered_units=small,
     answered_kinds=st.frozensets(st.sampled_from(["payout", "refund"])),
-    bound_ms=st.integers(198, 202),
+    bound_ms=st.integers(1_198, 1_202),
     forbidden=st.sampled_from([None, "bad"]),
     hour_usd=dollars,
     day_usd=dollars,
@@ -258,7 +258,7 @@ def test_whenever_it_pays(bid: int, spread: int, **facts: Any) -> None:
         assert worth.paid_usd <= usd(LIMITS.order_usd)
         assert case.spending.hour_usd + worth.paid_usd <= usd(LIMITS.hour_usd)
         assert case.spending.hour_count < LIMITS.hour_payments
-        assert worth.late == (case.bound_ms >= 200)
+        assert worth.late == (case.bound_ms >= 1_200)
         if worth.late:
             assert worth.paid_usd <= usd(LIMITS.late_bind_cap_usd)
 

@@ -1,4 +1,5 @@
-"""Signed v1: catalogue, prices and orders (contract A5); the rest is in signed_v1_partner.py.
+"""Signed v1: catalogue, prices and orders (contract A5); the rest is in signed_v1_partner.py
+and signed_v1_events.py.
 
 Each endpoint is a plain function from a caller and a raw body to a body; `Route` says who may
 call it and what that weighs. The dispatcher in `web/app.py` does the rest.
@@ -32,6 +33,7 @@ from swapdesk.web import signed_v1_words as words
 from swapdesk.web.call import Answer, Call, ClientGone, read_body
 from swapdesk.web.doors import Claims, Doors, read_claims
 from swapdesk.web.public_bucket import PublicBucket
+from swapdesk.web.signed_v1_events import EventCalls
 from swapdesk.web.signed_v1_partner import PartnerCalls
 from swapdesk.webhooks.events import order_dto
 
@@ -81,6 +83,7 @@ class SignedV1:
         self._catalogue: dict[str, tuple[int, bytes]] = {}
         self._pictures: OrderedDict[uuid.UUID, tuple[int, bytes]] = OrderedDict()
         self._partner = PartnerCalls(desk, sealer)
+        self._log = EventCalls(desk, sealer)
 
     def routes(self) -> dict[str, dict[str, Route]]:
         """Path -> method -> route."""
@@ -101,7 +104,15 @@ class SignedV1:
             "GET": Route("codes", own.list_codes, Scope.ADMIN),
             "DELETE": Route("codes", own.disable_code, Scope.ADMIN),
         }
-        return {path: {"POST": route} for path, route in posts.items()} | {"/api/v1/codes": codes}
+        gets = {
+            "/api/v1/events": Route("events", self._log.events, Scope.READ, headers=(NO_STORE,)),
+            "/api/v1/webhook-key": Route("webhook-key", self._log.webhook_key, Scope.READ, headers=(NO_STORE,)),
+        }  # fmt: skip
+        return (
+            {path: {"POST": route} for path, route in posts.items()}
+            | {path: {"GET": route} for path, route in gets.items()}
+            | {"/api/v1/codes": codes}
+        )
 
     async def answer(self, route: Route, call: Call) -> Answer:
         """Check who calls, do the work, and say every outcome in this dialect. ClientGone."""

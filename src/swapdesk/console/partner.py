@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from swapdesk.console import partner_key
+from swapdesk.console import partner_key, webhook
 from swapdesk.console.session import ask, site_sealer
 from swapdesk.console.show import as_json, as_table, moment
 
@@ -156,3 +156,4 @@ def list_(json: Json = False) -> None:
 
 
 app.command("rules")(partner_key.rules)
+app.command("set")(webhook.set_)

@@ -49,10 +49,12 @@ CALLS_MADE: Final[list[tuple[str, str, bytes]]] = [
     ("POST", "/api/v1/emergency", ORDER[:-1] + b',"choice":"EXCHANGE"}'),
     ("POST", "/api/v1/keys/rotate", b'{"rotate":["nothing"]}'),
     ("GET", "/api/v1/codes", b""),
+    ("GET", "/api/v1/events?after=0", b""),
+    ("GET", "/api/v1/webhook-key", b""),
     ("DELETE", "/api/v1/codes", b'{"code":"desktop"}'),
     ("POST", "/api/v1/codes/enable", b'{"code":"desktop"}'),
 ]
-PATHS: Final = sorted({path.encode() for _, path, _ in CALLS_MADE})
+PATHS: Final = sorted({path.partition("?")[0].encode() for _, path, _ in CALLS_MADE})
 
 #: What may be done to a plain v1 call on its way, because its signature does not cover it. Other
 #: headers than those of the contract mean nothing at all, so they are not counted here.
@@ -129,6 +131,10 @@ class Sender:
 
 def _text(wire: Wire, name: bytes) -> str:
     return wire.headers[name].decode()
+
+
+def _path(wire: Wire) -> str:
+    return (wire.path + (b"?" + wire.query if wire.query else b"")).decode()
 
 
 def _flip(chance: random.Random, value: bytes) -> bytes:
@@ -231,9 +237,8 @@ def _weaker(by: Sender, way: Signing, wire: Wire) -> None:
     """The same partner's call, honestly signed, but in a weaker way than it asks for."""
     if way is not Signing.V1:
         weak = by.good(way, by.signers[way][1])
-        wire.method, wire.path, wire.headers, wire.body = (
-            weak.method, weak.path, weak.headers, weak.body,
-        )  # fmt: skip
+        wire.method, wire.path, wire.query = weak.method, weak.path, weak.query
+        wire.headers, wire.body = weak.headers, weak.body
 
 
 def _other_host(by: Sender, way: Signing, wire: Wire) -> None:
@@ -244,7 +249,7 @@ def _other_host(by: Sender, way: Signing, wire: Wire) -> None:
 def _old(by: Sender, way: Signing, wire: Wire) -> None:
     if way is Signing.RFC9421:
         late = by.signers[way][0].sign(
-            wire.method, wire.path.decode(), wire.body, nonce=_text(wire, b"x-api-nonce"),
+            wire.method, _path(wire), wire.body, nonce=_text(wire, b"x-api-nonce"),
             created=NOON // 1000 + by.chance.choice([-301, -100_000, 31, 100_000]),
         )  # fmt: skip
         wire.headers = late.headers

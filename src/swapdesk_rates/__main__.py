@@ -15,13 +15,18 @@ heard it on CLOCK_BOOTTIME, which all processes of a machine share and nobody ca
 Every source is polled over REST; where the exchange has a public WebSocket it is listened to as
 well and polled more slowly, because a quiet market sends nothing and must not look dead. The
 program ends when its reader closes the pipe or its parent dies.
+
+Before the library is loaded the process shuts itself in (`cage`): the vault starts it as its own
+user, and whatever comes with ccxt must not read a key, write a file or touch another process.
 """
 
 import argparse
 import asyncio
+import ctypes
 import json
 import os
 import select
+import struct
 import sys
 import threading
 import time
@@ -64,6 +69,23 @@ POLL: Final = {"binance": "fetch_bids_asks", "coinbase": "each"}
 #: How a WebSocket is listened to where it is not `watch_tickers`: Kraken's tickers come with trades
 #: only, unless they are asked for whenever the best bid or ask changes.
 WATCH: Final = {"kraken": "watch_bids_asks"}
+
+#: What may be read once shut in: Python, the library, and what finding and trusting hosts needs.
+READABLE: Final = (
+    *(sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/dev/null", "/dev/urandom"),
+    *("/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/crypto-policies", "/etc/ld.so.cache"),
+    *("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"),
+    *("/run/systemd/resolve", "/etc/localtime", "/etc/mime.types"),
+)
+#: linux/landlock.h and prctl(2).
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_VERSION, _PATH_BENEATH, _NO_NEW_PRIVS = 1, 1, 38
+_READ_FILE, _READ_DIR, _EXECUTE = 1 << 2, 1 << 3, 1 << 0
+#: Version -> how many kinds of access to files it can forbid.
+_KINDS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
+_KINDS_MAX: Final = 16
+#: From this version on it also keeps us from signalling others and from their abstract sockets.
+_SCOPED, _SCOPES = 6, 3
 
 
 class NothingListed(Exception):
@@ -262,6 +284,34 @@ def _moved(urls: Any, base: str) -> Any:
     return new + parts.path
 
 
+def cage() -> bool:
+    """Give up, for ever: every file but READABLE, all writing, other processes, new privileges.
+
+    Linux does it since 5.13 (Landlock); False on a kernel that does not. Sockets and the pipes
+    that are open stay. Only for a process of one thread: others would stay outside.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    version = libc.syscall(_CREATE_RULESET, None, 0, _VERSION)
+    if version < 1:
+        return False
+    rules = [(1 << _KINDS.get(version, _KINDS_MAX)) - 1]
+    if version >= _SCOPED:
+        rules += [0, _SCOPES]
+    packed = struct.pack(f"={len(rules)}Q", *rules)
+    ruleset = libc.syscall(_CREATE_RULESET, packed, len(packed), 0)
+    for path in READABLE:
+        with suppress(FileNotFoundError):
+            place = os.open(path, os.O_PATH)
+            folder = _READ_DIR if os.path.isdir(path) else 0  # noqa: PTH112 - it is a path already
+            beneath = struct.pack("=Qi", _READ_FILE | _EXECUTE | folder, place)
+            libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, beneath, 0)
+            os.close(place)
+    if libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.syscall(_RESTRICT_SELF, ruleset, 0):
+        raise OSError(ctypes.get_errno(), "landlock")
+    os.close(ruleset)
+    return True
+
+
 def leash() -> None:
     """End this process when its reader is gone or whoever holds its standard input died.
 
@@ -299,6 +349,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run until the reader or the parent is gone."""
     told = _arguments(argv)
+    if not cage():
+        sys.stderr.write("swapdesk rates: this kernel has no Landlock; run it as another user\n")
     threading.Thread(target=leash, name="leash", daemon=True).start()
     urls = dict(each.split("=", 1) for each in told.url)
     import ccxt.pro  # noqa: PLC0415 - see Source._open

@@ -55,7 +55,7 @@ NONSENSE = [
     "tell('9' * 60, '9' * 60)",
     "tell('1.' + '1' * 19, '1.2')",
     "tell('9300000', '9300000')",
-    "tell('1', '1', coin='XXX')",
+    "tell('1', '1', coin='NIX')",
     "tell('1', '1', coin='BTC', quote='EUR')",
     "tell('1', '1', source='mtgox')",
     "tell('1', '1', age=-5_000)",

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +130,38 @@ async def test_a_killed_child_is_started_again(market: MarketSource) -> None:
     os.kill(first, signal.SIGKILL)
     await until(market, lambda _: market.pid not in {None, first})
     await until(market, lambda ticks: NOW - ticks["kraken BTC"].received_ms < 1_000)
+
+
+async def test_the_program_shuts_itself_in(python: list[str], tmp_path: Path) -> None:
+    """Before the library is loaded: no file of ours, no writing, no look into the parent;
+    the library still loads. The vault's seed lies beside a process of the same user."""
+    seed = tmp_path / "seed.sealed"
+    seed.write_text("secret")
+    code = f"""
+import os, runpy
+program = runpy.run_path({str(PROGRAM)!r})
+if not program["cage"]():
+    print("no landlock"); raise SystemExit
+def denied(act):
+    try:
+        act()
+    except PermissionError:
+        return True
+    return False
+assert denied(lambda: open({str(seed)!r}))
+assert denied(lambda: open({str(tmp_path / "new")!r}, "w"))
+assert denied(lambda: open(f"/proc/{{os.getppid()}}/environ"))
+assert denied(lambda: open(f"/proc/{{os.getppid()}}/mem", "r+b"))
+import ccxt.pro
+print("caged")
+"""
+    pipe = asyncio.subprocess.PIPE
+    script = await asyncio.create_subprocess_exec(*python, "-I", "-c", code, stdout=pipe)
+    told, _ = await script.communicate()
+    assert script.returncode == 0
+    if told == b"no landlock\n":
+        pytest.skip("this kernel has no Landlock")
+    assert told == b"caged\n"
 
 
 async def test_the_child_dies_with_its_parent(python: list[str], replay: Replay) -> None:

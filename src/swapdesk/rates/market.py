@@ -33,7 +33,8 @@ ENVIRONMENT: Final = (
 BACKOFF_SECONDS: Final = 1.0
 BACKOFF_SECONDS_MAX: Final = 60.0
 STEADY_SECONDS: Final = 60.0
-#: A child that writes nothing at all for this long hangs: even a dead source is told every minute.
+#: A child without a single price for this long is started anew: it hangs, or its view of the
+#: machine is too old (the resolver's file was replaced, say).
 SILENCE_SECONDS: Final = 180.0
 #: Lines older than this are not even kept.
 AGE_MS_MAX: Final = 3_600_000
@@ -86,6 +87,7 @@ class MarketSource:
             for quote in (USD, USDT)
         }
         self._troubles: dict[str, str] = {}
+        self._priced_at = 0.0  #: loop time of the last price
         self._keeper: asyncio.Task[None] | None = None
         self._second = (0, 0)  #: of the boot clock, and lines heard in it
         self.pid: int | None = None  #: of the child, None between two of them
@@ -148,20 +150,21 @@ class MarketSource:
         log.warning("the rates program ended", status=child.returncode, said=said)
 
     async def _listen(self, pipe: asyncio.StreamReader) -> None:
-        cutter = Cutter()
-        while chunk := await self._next(pipe):
+        """Until the child ends, or brings no price for SILENCE_SECONDS."""
+        cutter, loop = Cutter(), asyncio.get_running_loop()
+        self._priced_at = loop.time()
+        while (wait := self._priced_at + SILENCE_SECONDS - loop.time()) > 0:
+            try:
+                async with asyncio.timeout(wait):
+                    chunk = await pipe.read(CHUNK_BYTES)
+            except TimeoutError:
+                break
+            if not chunk:
+                break
             dropped = cutter.dropped
             for raw in cutter.cut(chunk):
                 self._hear(raw)
             self.ignored += cutter.dropped - dropped
-
-    async def _next(self, pipe: asyncio.StreamReader) -> bytes:
-        """What it writes next; nothing when it has ended or hangs."""
-        try:
-            async with asyncio.timeout(SILENCE_SECONDS):
-                return await pipe.read(CHUNK_BYTES)
-        except TimeoutError:
-            return b""
 
     def _hear(self, raw: bytes) -> None:
         """Believe a line, or count it as ignored."""
@@ -189,6 +192,7 @@ class MarketSource:
         if not 0 <= at - line.heard_ms <= AGE_MS_MAX:
             return False
         self._heard[market] = (line, *prices)
+        self._priced_at = asyncio.get_running_loop().time()
         self._troubles.pop(line.source, None)
         return True
 

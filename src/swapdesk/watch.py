@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 #: Blocks processed in one look, so that a watcher far behind can still be stopped politely.
 BLOCKS_PER_LOOK_MAX: Final = 200
+#: Steps of one look: walk back, a few times blocks that came meanwhile, the mempool.
+STEPS_PER_LOOK_MAX: Final = 8
 #: How often the node must show again which chain it follows.
 IDENTITY_MS: Final = 3_600_000
 
@@ -36,9 +38,18 @@ class Watcher:
     async def look(self) -> bool:
         """One look at the chain; True when the cursor stands at the tip and the mempool is noted.
 
-        Raises NodeTrouble (ask again later) or WrongChain (stop).
+        Goes on at once while there is something to catch up with: on a chain with a block a second
+        a watcher that waited in between would never stand at the tip. Raises NodeTrouble (ask
+        again later) or WrongChain (stop).
         """
         await self._identify()
+        for _ in range(STEPS_PER_LOOK_MAX):
+            if await self._step():
+                return True
+        return False
+
+    async def _step(self) -> bool:
+        """Walk back, read blocks, or look at the mempool, whichever is due; True after the last."""
         looked_ms = self.desk.world.now()
         tip = await self.reader.tip()
         cursor = await self._cursor()

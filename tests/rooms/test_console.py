@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,8 +21,6 @@ from tests.rig import Rig, TestWorld
 
 pytestmark = pytest.mark.anyio
 
-#: `--help` on an idle machine takes a fifth of this; nobody should wait longer for it.
-HELP_SECONDS_MAX = 2
 SITE = """
 world = "dev"
 sealing_key_file = "{folder}/sealing.key"
@@ -238,14 +235,12 @@ async def test_a_database_without_tables_names_the_command(
 @pytest.mark.parametrize(
     "words", [(), ("demo",), ("order",), ("order", "resolve"), ("books",), ("partner", "create")]
 )
-def test_help_teaches_and_is_quick(words: tuple[str, ...]) -> None:
-    """Help comes at once, and every command that takes arguments shows an example."""
-    began = time.monotonic()
+def test_help_teaches(words: tuple[str, ...]) -> None:
+    """Every command has help, and one that takes arguments shows an example."""
     told = subprocess.run(
         [sys.executable, "-m", "swapdesk", *words, "--help"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert time.monotonic() - began < HELP_SECONDS_MAX
     assert "swapdesk" in told.stdout
     if len(words) > 1:
         assert "Example" in told.stdout

@@ -6,6 +6,8 @@ from swapdesk.chains.digest import sha256d
 
 ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 VALUE: Final = {char: value for value, char in enumerate(ALPHABET)}
+_PAIRS: Final = tuple(a + b for a in ALPHABET for b in ALPHABET)
+_PAIRS_END: Final = len(_PAIRS)
 #: Longest text we decode: a serialised BIP32 key has 111 characters, a Monero address 106.
 TEXT_CHARS_MAX: Final = 112
 CHECKSUM_BYTES: Final = 4
@@ -69,18 +71,21 @@ def decode_monero(text: str) -> bytes:
 
 
 def _write(number: int) -> str:
-    chars = []
-    while number:
-        number, digit = divmod(number, 58)
-        chars.append(ALPHABET[digit])
-    return "".join(reversed(chars))
+    """Two characters a step: dividing a number this long is what costs."""
+    pairs = []
+    while number >= _PAIRS_END:
+        number, pair = divmod(number, _PAIRS_END)
+        pairs.append(_PAIRS[pair])
+    pairs.append(_PAIRS[number])
+    return "".join(reversed(pairs)).lstrip(ALPHABET[0])
 
 
 def _read(text: str) -> int:
+    try:
+        digits = [VALUE[char] for char in text]
+    except KeyError:
+        raise ValueError("character outside base58") from None
     number = 0
-    for char in text:
-        digit = VALUE.get(char)
-        if digit is None:
-            raise ValueError("character outside base58")
+    for digit in digits:
         number = number * 58 + digit
     return number

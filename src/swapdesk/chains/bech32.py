@@ -1,11 +1,11 @@
 """Segregated witness addresses: BIP173 (bech32, version 0) and BIP350 (bech32m, later versions)."""
 
 import re
-from collections.abc import Iterable
+from base64 import b32encode
+from functools import lru_cache
 from typing import Final
 
 CHARSET: Final = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-VALUE: Final = {char: value for value, char in enumerate(CHARSET)}
 GENERATOR: Final = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 BECH32: Final = 1
 BECH32M: Final = 0x2BC830A3
@@ -19,15 +19,23 @@ PROGRAM_BYTES_MAX: Final = 40
 V0_PROGRAM_BYTES: Final = (20, 32)
 
 _PRINTABLE: Final = re.compile(r"[!-~]*")
+#: Groups of five bits are bytes from 0 to 31 here. Tables turn them into characters and back, and
+#: into the spellings of base 32 that the standard library reads and writes at the speed of C.
+_DIGITS: Final = bytes(range(32))
+_TO_TEXT: Final = bytes.maketrans(_DIGITS, CHARSET.encode())
+_FROM_TEXT: Final = bytes(CHARSET.find(chr(byte)) & 0xFF for byte in range(256))
+_FOREIGN: Final = b"\xff"
+_FROM_RFC4648: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _DIGITS)
+_TO_INT32: Final = bytes.maketrans(_DIGITS, b"0123456789abcdefghijklmnopqrstuv")
 
 
 def encode(hrp: str, version: int, program: bytes) -> str:
     """The address of a witness program under a human-readable part such as "bc"."""
-    data = [version, *_regroup(program, 8, 5, pad=True)]
+    data = bytes([version]) + b32encode(program).rstrip(b"=").translate(_FROM_RFC4648)
     constant = BECH32 if version == 0 else BECH32M
-    value = _polymod([*_expand(hrp), *data, *[0] * CHECKSUM_CHARS]) ^ constant
-    checksum = [value >> 5 * (CHECKSUM_CHARS - 1 - i) & 31 for i in range(CHECKSUM_CHARS)]
-    return hrp + "1" + "".join(CHARSET[digit] for digit in data + checksum)
+    value = _polymod(_begin(hrp), data + bytes(CHECKSUM_CHARS)) ^ constant
+    checksum = bytes(value >> 5 * (CHECKSUM_CHARS - 1 - i) & 31 for i in range(CHECKSUM_CHARS))
+    return f"{hrp}1{(data + checksum).translate(_TO_TEXT).decode()}"
 
 
 def decode(text: str) -> tuple[str, int, bytes]:
@@ -40,15 +48,16 @@ def decode(text: str) -> tuple[str, int, bytes]:
         raise ValueError("segwit address is too long")
     if not _PRINTABLE.fullmatch(text):
         raise ValueError("character outside printable ASCII")
-    if text not in (text.lower(), text.upper()):
+    low = text.lower()
+    if text not in (low, text.upper()):
         raise ValueError("segwit address mixes upper and lower case")
-    hrp, separator, rest = text.lower().rpartition("1")
+    hrp, separator, rest = low.rpartition("1")
     if not separator or not hrp or len(rest) < CHECKSUM_CHARS:
         raise ValueError("not a segwit address")
-    digits = [VALUE.get(char, -1) for char in rest]
-    if -1 in digits:
+    digits = rest.encode().translate(_FROM_TEXT)
+    if _FOREIGN in digits:
         raise ValueError("character outside bech32")
-    constant = _polymod([*_expand(hrp), *digits])
+    constant = _polymod(_begin(hrp), digits)
     if constant not in (BECH32, BECH32M):
         raise ValueError("wrong bech32 checksum")
     data = digits[:-CHECKSUM_CHARS]
@@ -56,7 +65,7 @@ def decode(text: str) -> tuple[str, int, bytes]:
         raise ValueError("no such witness version")
     if constant != (BECH32 if data[0] == 0 else BECH32M):
         raise ValueError("checksum of the other bech32 variant")
-    program = bytes(_regroup(data[1:], 5, 8, pad=False))
+    program = _bytes_of(data[1:])
     if not PROGRAM_BYTES_MIN <= len(program) <= PROGRAM_BYTES_MAX or (
         data[0] == 0 and len(program) not in V0_PROGRAM_BYTES
     ):
@@ -76,29 +85,23 @@ def _fold(top: int) -> int:
 _FOLDED: Final = tuple(_fold(top) for top in range(32))
 
 
-def _polymod(values: Iterable[int]) -> int:
-    check = 1
-    for value in values:
-        check = (check & 0x1FFFFFF) << 5 ^ value ^ _FOLDED[check >> 25]
+def _polymod(check: int, digits: bytes) -> int:
+    for digit in digits:
+        check = (check & 0x1FFFFFF) << 5 ^ digit ^ _FOLDED[check >> 25]
     return check
 
 
-def _expand(hrp: str) -> list[int]:
-    return [ord(char) >> 5 for char in hrp] + [0] + [ord(char) & 31 for char in hrp]
+@lru_cache(maxsize=64)
+def _begin(hrp: str) -> int:
+    """The checksum after the human-readable part."""
+    high, low = (bytes(ord(char) >> 5 for char in hrp), bytes(ord(char) & 31 for char in hrp))
+    return _polymod(1, high + b"\0" + low)
 
 
-def _regroup(values: Iterable[int], size: int, into: int, *, pad: bool) -> list[int]:
-    """The same bits in groups of another size; unpadded leftovers must be few and zero."""
-    held, bits, out = 0, 0, []
-    for value in values:
-        held = held << size | value
-        bits += size
-        while bits >= into:
-            bits -= into
-            out.append(held >> bits & (1 << into) - 1)
-        held &= (1 << bits) - 1
-    if pad and bits:
-        out.append(held << into - bits)
-    if not pad and (bits >= size or held):
+def _bytes_of(digits: bytes) -> bytes:
+    """The same bits in groups of eight; leftovers must be few and zero."""
+    size, left = divmod(5 * len(digits), 8)
+    number = int(digits.translate(_TO_INT32), 32) if digits else 0
+    if left >= 5 or number & (1 << left) - 1:  # noqa: PLR2004 - a whole group too many
         raise ValueError("wrong padding of segwit address")
-    return out
+    return (number >> left).to_bytes(size)

@@ -1,6 +1,8 @@
 """What a swap would cost now, and what would stand in its way if an order were opened."""
 
 import enum
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,6 +13,8 @@ from swapdesk.engine.feed import spendable
 from swapdesk.engine.maintenance import in_maintenance
 from swapdesk.errors import No, Refused
 from swapdesk.pricing import Ask, Quote, price, within_bounds
+from swapdesk.rates.book import Book
+from swapdesk.rates.store import Market
 
 
 class Trouble(enum.Enum):
@@ -35,35 +39,70 @@ class Priced(msgspec.Struct, frozen=True):
     troubles: tuple[Trouble, ...]
 
 
-async def ask_price(desk: Desk, ask: Ask) -> Priced:
+class Facts(msgspec.Struct, frozen=True):
+    """What every price depends on besides the book and what is asked."""
+
+    market: Market
+    alive: frozenset[str]
+    reserves: Mapping[str, int]
+    paused: bool
+    room_usd: int | None  #: what the daily cap leaves; None: there is none
+
+
+class Moment(NamedTuple):
+    """Now: as long as both parts are the same objects, every price is what it was."""
+
+    facts: Facts
+    book: Book
+
+
+async def moment(desk: Desk) -> Moment:
+    """Facts are read at most once a second; the age of rates is judged at every call.
+
+    Refused UNAVAILABLE before the first rates.
+    """
+    facts = await desk.recent(_facts)
+    return Moment(facts, desk.book(facts.market))
+
+
+async def _facts(desk: Desk) -> Facts:
+    return Facts(
+        await desk.market(),
+        await alive_networks(desk),
+        await desk.recent(spendable),
+        await in_maintenance(desk),
+        await daily_room(desk),
+    )
+
+
+def ask_price(desk: Desk, now: Moment, ask: Ask) -> Priced:
     """The price of `ask` now, whatever stands in its way.
 
     Refused UNAVAILABLE without a trustworthy rate, INVALID when the numbers make no sense.
     """
-    market = await desk.market()
-    quote = price(ask, desk.book(market), desk.fees(ask.dst.network))
-    alive = await alive_networks(desk)
-    reserve = (await desk.recent(spendable)).get(ask.dst.code)
-    found = {
-        Trouble.PAUSED: await in_maintenance(desk),
-        Trouble.SOURCE_OFFLINE: ask.src.network not in alive,
-        Trouble.DESTINATION_OFFLINE: ask.dst.network not in alive,
-        **_bounds(quote, await daily_room(desk)),
-        # A vault that has not spoken of an asset yet does not say that there is none.
-        Trouble.RESERVE: reserve is not None and reserve < quote.to_units,
-    }
-    return Priced(quote, tuple(trouble for trouble, there in found.items() if there))
+    facts, book = now
+    quote = price(ask, book, desk.fees(ask.dst.network))
+    reserve = facts.reserves.get(ask.dst.code)
+    troubles = []
+    if facts.paused:
+        troubles.append(Trouble.PAUSED)
+    if ask.src.network not in facts.alive:
+        troubles.append(Trouble.SOURCE_OFFLINE)
+    if ask.dst.network not in facts.alive:
+        troubles.append(Trouble.DESTINATION_OFFLINE)
+    if bound := _bound(quote, facts.room_usd):
+        troubles.append(bound)
+    # A vault that has not spoken of an asset yet does not say that there is none.
+    if reserve is not None and reserve < quote.to_units:
+        troubles.append(Trouble.RESERVE)
+    return Priced(quote, tuple(troubles))
 
 
-def _bounds(quote: Quote, room_usd: int | None) -> dict[Trouble, bool]:
+def _bound(quote: Quote, room_usd: int | None) -> Trouble | None:
     """What `open_order` would say of the amount."""
-    no = None
     try:
         within_bounds(quote)
-    except Refused as refused:
-        no = refused.no
+    except Refused as no:
+        return {No.BELOW_MIN: Trouble.BELOW_MIN, No.ABOVE_MAX: Trouble.ABOVE_MAX}.get(no.no)
     full = room_usd is not None and quote.from_usd > room_usd
-    return {
-        Trouble.BELOW_MIN: no is No.BELOW_MIN,
-        Trouble.ABOVE_MAX: no is No.ABOVE_MAX or (no is None and full),
-    }
+    return Trouble.ABOVE_MAX if full else None

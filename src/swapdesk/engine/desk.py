@@ -53,10 +53,14 @@ class Recent(Generic[T]):
         self._read_ms = 0
         self._reading = asyncio.Lock()
 
-    async def get(self) -> T:
-        """The value, at most RECENT_MS old. A None is never kept. What reading raises."""
+    def known(self) -> T | None:
+        """The value, at most RECENT_MS old; None when it must be read."""
         if self._value is not None and self._world.now() - self._read_ms < RECENT_MS:
             return self._value
+        return None
+
+    async def get(self) -> T:
+        """The value, read unless somebody just did. A None is never kept. What reading raises."""
         async with self._reading:
             now = self._world.now()
             if self._value is None or now - self._read_ms >= RECENT_MS:
@@ -103,7 +107,8 @@ class Desk:
         known: Recent[T] | None = self._recent.get(read)
         if known is None:
             known = self._recent[read] = Recent(self.world, lambda: read(self))
-        return await known.get()
+        value = known.known()
+        return await known.get() if value is None else value
 
     async def market(self) -> rates.Market:
         """The newest snapshot, re-read at most once a second. Refused UNAVAILABLE before the first."""

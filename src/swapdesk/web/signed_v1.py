@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from swapdesk.engine.admit import admit
-from swapdesk.engine.ask_price import ask_price
+from swapdesk.engine.ask_price import ask_price, moment
 from swapdesk.engine.choose_exchange import choose_exchange
 from swapdesk.engine.desk import Desk
 from swapdesk.engine.find_order import find_order
@@ -32,6 +32,7 @@ from swapdesk.web import qr
 from swapdesk.web import signed_v1_words as words
 from swapdesk.web.call import Answer, Call, ClientGone, read_body
 from swapdesk.web.doors import Claims, Doors, read_claims
+from swapdesk.web.price_memory import PriceMemory
 from swapdesk.web.public_bucket import PublicBucket
 from swapdesk.web.signed_v1_events import EventCalls
 from swapdesk.web.signed_v1_partner import PartnerCalls
@@ -80,6 +81,7 @@ class SignedV1:
         self._doors = Doors(desk, SigningKeys(sealer), origin)
         self._bucket = bucket
         self._key_of_keys = SigningKey(sealer.derive("idempotency"))
+        self._prices = PriceMemory()
         self._catalogue: dict[str, tuple[int, bytes]] = {}
         self._pictures: OrderedDict[uuid.UUID, tuple[int, bytes]] = OrderedDict()
         self._partner = PartnerCalls(desk, sealer)
@@ -181,9 +183,15 @@ class SignedV1:
 
     async def price(self, caller: Caller | None, _call: Call, body: bytes) -> bytes:
         """What a swap would give now. Strangers get the base rate, whatever `afftax` they send."""
-        ask = words.decode(body, words.PriceAsk)
-        priced = await ask_price(self._desk, self._ask(ask, caller))
-        return words.success(words.price(self._desk.registry, priced))
+        now = await moment(self._desk)
+        markup = None if caller is None else caller.markup_bps
+        answer = self._prices.find(now, markup, body)
+        if answer is None:
+            ask = self._ask(words.decode(body, words.PriceAsk), caller)
+            priced = ask_price(self._desk, now, ask)
+            answer = words.success(words.price(self._desk.registry, priced))
+            self._prices.keep(markup, body, answer)
+        return answer
 
     async def create(self, caller: Caller | None, call: Call, body: bytes) -> bytes:
         """Open an order, or repeat the one that this Idempotency-Key opened."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Never
 
 import typer
 
-from swapdesk.console import books, maintenance, order, partner
+from swapdesk.console import books, earnings, maintenance, order, partner, webhook
 from swapdesk.demo import cli as demo
 
 if TYPE_CHECKING:  # the site file's reader pulls in pydantic, which `--help` does not need
@@ -33,7 +33,9 @@ app = typer.Typer(
 app.add_typer(partner.app, name="partner")
 app.add_typer(order.app, name="order")
 app.add_typer(books.app, name="books")
+app.add_typer(earnings.app, name="earnings")
 app.add_typer(maintenance.app, name="maintenance")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(demo.app, name="demo")
 
 

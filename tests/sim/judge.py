@@ -24,6 +24,24 @@ async def judge_rows(owner_dsn: str) -> None:
         "a status told twice": """
             SELECT order_id FROM webhook_event GROUP BY order_id, status HAVING count(*) > 1""",
         "an order that no binding reached": "SELECT id FROM orders WHERE bound_ms IS NULL",
+        "earnings that are not in the books": """
+            SELECT partner_id, asset FROM (
+                SELECT 'partner/' || partner_id || '/earnings' AS account, partner_id, asset,
+                       sum(markup_units + share_units) FILTER (WHERE payment_id IS NULL) AS units
+                  FROM earning GROUP BY 2, 3) e
+              LEFT JOIN account_balance b USING (account, asset)
+             WHERE coalesce(e.units, 0) <> -coalesce(b.units, 0)""",
+        "a final payout whose earnings are not payable, or the reverse": """
+            SELECT order_id FROM (
+                SELECT order_id, bool_or(kind = 'payout' AND outcome = 'final') AS paid
+                  FROM payout_intent GROUP BY 1) i
+              FULL JOIN earning e USING (order_id)
+             WHERE coalesce(i.paid, false) <> (e.payable_ms IS NOT NULL)""",
+        "totals that are not their orders": """
+            SELECT partner_id FROM partner_total t JOIN earning e USING (partner_id)
+             WHERE e.payable_ms IS NOT NULL GROUP BY partner_id, orders, t.volume_usd, earned_usd
+            HAVING orders <> count(*) OR t.volume_usd <> sum(e.volume_usd)
+                OR earned_usd <> sum(e.usd)""",
         "a deposit that is final twice in the books": """
             SELECT key FROM ledger_entry GROUP BY key HAVING count(*) > 1""",
     }

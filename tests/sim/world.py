@@ -12,6 +12,7 @@ from swapdesk.chains.codec import address_of_key
 from swapdesk.chains.reader import NodeTrouble
 from swapdesk.chains.simulated import SimulatedReader
 from swapdesk.engine import books, handover
+from swapdesk.engine.earnings import set_fee_share
 from swapdesk.engine.find_order import list_orders
 from swapdesk.engine.follow_due import follow_due
 from swapdesk.engine.keep_rates import keep_rates
@@ -80,6 +81,7 @@ class Sim:
         self.fate.calm = True
         await initialise(vault_owner, self.rig.world, "dev", self._link_key())
         await self.rig.begin()
+        await set_fee_share(self.rig.desk, "shop", 2_500)
         for asset, units in FUNDS.items():
             network = REGISTRY.network_of(asset).key
             self.rig.chains[network].sim_faucet(self._hot(network), asset, units)

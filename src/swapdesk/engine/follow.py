@@ -9,6 +9,7 @@ import msgspec
 from swapdesk.db import Tx
 from swapdesk.deposits import store as deposits
 from swapdesk.engine.desk import Desk
+from swapdesk.engine.earnings import book_earnings
 from swapdesk.engine.view import counts, view_of
 from swapdesk.errors import Refused
 from swapdesk.ledger import entries
@@ -132,6 +133,7 @@ async def exchange(
         markup_units=quote.markup_units,
         network_fee_units=quote.network_fee_units,
         to_units=quote.to_units,
+        share_units=await book_earnings(desk, tx, order, quote),
     )
     entry = entries.exchanged(order.id, order.rev + 1, order.partner_id, terms)
     await ledger.post(tx, desk.world, entry)

@@ -18,6 +18,7 @@ from swapdesk.orders.intents import Intent
 from swapdesk.orders.order import Order
 from swapdesk.orders.states import Cause
 from swapdesk.orders.store import Move
+from swapdesk.partners import earnings
 
 log = structlog.get_logger()
 
@@ -91,6 +92,7 @@ async def _final(desk: Desk, tx: Tx, order: Order, intent: Intent, report: Payou
         await ledger.post(tx, desk.world, fee)
         await moved(desk, tx, order, Cause.REFUND_FINAL, Move())
     else:
+        await earnings.payable(tx, order.id, now)
         await moved(desk, tx, order, Cause.PAYOUT_FINAL, Move(paid_ms=now))
     return True
 
@@ -114,6 +116,7 @@ async def _void(desk: Desk, tx: Tx, order: Order, intent: Intent, report: Payout
     assert made is not None, "a payout was promised, so an exchange was posted"
     rev = int(made.key.rpartition("/")[2])
     await ledger.post(tx, desk.world, entries.reversed_exchange(order.id, rev, made))
+    await earnings.unbook(tx, order.id)
     refused = report.outcome == "refused"
     cause = Cause.PAYOUT_REFUSED if refused else Cause.PAYOUT_VOID
     await moved(

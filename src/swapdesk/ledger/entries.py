@@ -7,14 +7,16 @@ Every entry adds up to nothing per asset; the database refuses one that does not
     order/<id>                 what we owe a customer (never positive)
     desk/exchange              the desk's trading position
     desk/fees                  base fees and network fees charged
-    partner/<id>/earnings      markup owed to a partner
+    partner/<id>/earnings      markup and shares of the base fee owed to a partner
     desk/network               network fees paid
+    desk/paid_out              earnings that partners were paid, outside these books
     desk/capital               what the operator put in
     desk/dust                  outputs too small to count, which nobody can claim
     desk/suspense              money the chain took back after it was promised on
 """
 
 import uuid
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -24,6 +26,7 @@ DUST: Final = "desk/dust"
 EXCHANGE: Final = "desk/exchange"
 FEES: Final = "desk/fees"
 NETWORK: Final = "desk/network"
+PAID_OUT: Final = "desk/paid_out"
 SUSPENSE: Final = "desk/suspense"
 
 
@@ -75,6 +78,7 @@ class Exchange(msgspec.Struct, frozen=True):
     markup_units: int
     network_fee_units: int
     to_units: int
+    share_units: int = 0  #: the partner's part of the base fee
 
 
 def entry(key: str, kind: str, order_id: uuid.UUID | None, *lines: tuple[str, str, int]) -> Entry:
@@ -132,12 +136,14 @@ def exchanged(id: uuid.UUID, rev: int, partner_id: uuid.UUID, terms: Exchange) -
     """The customer's coins became ours and we owe the other asset. Every share has its line."""
     owed = terms.gross_units - terms.base_fee_units - terms.markup_units - terms.network_fee_units
     assert owed == terms.to_units > 0, "the working of a price adds up"
+    assert 0 <= terms.share_units <= terms.base_fee_units, "a share is a part of the base fee"
+    kept = terms.base_fee_units - terms.share_units
     return entry(
         f"exchange/{id}/{rev}", "exchanged", id,
         (order(id), terms.src, terms.from_units), (EXCHANGE, terms.src, -terms.from_units),
         (EXCHANGE, terms.dst, terms.gross_units), (order(id), terms.dst, -terms.to_units),
-        (FEES, terms.dst, -(terms.base_fee_units + terms.network_fee_units)),
-        (earnings(partner_id), terms.dst, -terms.markup_units),
+        (FEES, terms.dst, -(kept + terms.network_fee_units)),
+        (earnings(partner_id), terms.dst, -(terms.markup_units + terms.share_units)),
     )  # fmt: skip
 
 
@@ -169,6 +175,18 @@ def refund_fee(id: uuid.UUID, attempt: int, asset: str, units: int) -> Entry:
         f"refund_fee/{id}/{attempt}", "refund_fee", id,
         (order(id), asset, units), (FEES, asset, -units),
     )  # fmt: skip
+
+
+def earnings_paid(
+    payment_id: uuid.UUID, partner_id: uuid.UUID, amounts: Mapping[str, int]
+) -> Entry:
+    """The operator paid a partner outside these books: the coins behind it are the desk's now."""
+    lines = (
+        line
+        for asset, units in sorted(amounts.items())
+        for line in ((earnings(partner_id), asset, units), (PAID_OUT, asset, -units))
+    )
+    return entry(f"earnings_paid/{payment_id}", "earnings_paid", None, *lines)
 
 
 def capital(key: str, network: str, asset: str, units: int) -> Entry:

@@ -12,8 +12,9 @@ SELECT id, 0, 'WAITING', at_ms, $3 FROM unnest($1::uuid[], $2::bigint[]) AS n (i
 INSERT INTO orders (state, rev, shown, id, partner_id, from_asset, to_asset, direction, from_units,
     to_units, rate_num, rate_den, snapshot_id, base_fee_bps, markup_bps, network_fee_units,
     min_units, max_units, destination, refund_address, token_hash, opened_ms, window_ends_ms,
-    code_id, updated_ms, next_ms)
-SELECT 'WAITING', 0, $1::text[], n.*, opened_ms, window_ends_ms
+    code_id, updated_ms, next_ms, share_bps)
+SELECT 'WAITING', 0, $1::text[], n.*, opened_ms, window_ends_ms,
+    (SELECT p.base_fee_share_bps FROM partner p WHERE p.id = n.partner_id)
   FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::numeric[],
     $8::numeric[], $9::numeric[], $10::numeric[], $11::uuid[], $12::integer[], $13::integer[],
     $14::numeric[], $15::numeric[], $16::numeric[], $17::text[], $18::text[], $19::bytea[],

@@ -47,6 +47,7 @@ bench: .venv/.dev nodes
 
 docs: .venv/.dev
 	$(BIN)/python tools/draw-states docs/states.md
+	$(BIN)/python tools/write-openapi src/swapdesk/web/openapi.json
 
 nodes:
 	@tools/fetch-nodes

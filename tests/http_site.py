@@ -25,7 +25,8 @@ from swapdesk.web.app import private_app, public_app
 from swapdesk.web.metrics import Metrics
 from swapdesk.web.public_bucket import PublicBucket
 from swapdesk.web.serve import bind, serve
-from tests.rig import BTC_ADDRESS, TRON_ADDRESS, Rig, TestWorld
+from tests.rig import BTC_ADDRESS, NOON, TRON_ADDRESS, Rig, TestWorld
+from tests.wire_spec import check_answer
 
 #: How long a loaded machine may take for anything here.
 DEADLINE_SECONDS: Final = 30
@@ -66,6 +67,12 @@ class Site:
         self.vault_key = Ed25519PrivateKey.generate()
         self.public = ""
         self.private = ""
+
+    async def judge(self, answer: httpx2.Response) -> None:
+        """Every public answer must be as the description of the API says."""
+        if str(answer.url).startswith(self.public):
+            body, call = await answer.aread(), answer.request
+            check_answer(call.method, call.url.path, answer.status_code, answer.headers, body)
 
     async def call(
         self,
@@ -138,10 +145,12 @@ class Site:
 
 
 @asynccontextmanager
-async def site_on(dsn: str, *, webhook_url: str | None = None) -> AsyncIterator[Site]:
-    """A site on the desk's database at `dsn`, served."""
+async def site_on(
+    dsn: str, *, webhook_url: str | None = None, now: int = NOON
+) -> AsyncIterator[Site]:
+    """A site on the desk's database at `dsn`, served. Its clock begins, and stands, at `now`."""
     db = await Database.open(dsn, name="site")
-    rig = Rig(db, Clock())
+    rig = Rig(db, Clock(now=now))
     sockets = [bind("127.0.0.1", 0) for _ in range(2)]
     stop = asyncio.Event()
     try:
@@ -155,6 +164,7 @@ async def site_on(dsn: str, *, webhook_url: str | None = None) -> AsyncIterator[
             site.public, site.private = (
                 f"http://127.0.0.1:{each.getsockname()[1]}" for each in sockets
             )
+            client.event_hooks = {"response": [site.judge]}
             metrics = Metrics()
             bucket = PublicBucket(rig.world, per_address=PER_ADDRESS)
             public = public_app(rig.desk, sealer, metrics, bucket=bucket)

@@ -58,7 +58,8 @@ def files() -> list[str]:
     except (OSError, subprocess.CalledProcessError):  # an unpacked archive
         kept = ("src", "tests", "tools", "docs")
         names = [str(p.relative_to(ROOT)) for top in kept for p in (ROOT / top).rglob("*")]
-    return sorted(name for name in names if (ROOT / name).is_file())
+    ours = (name for name in names if "/vendor/" not in name)
+    return sorted(name for name in ours if (ROOT / name).is_file())
 
 
 @cache

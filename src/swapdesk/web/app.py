@@ -22,6 +22,7 @@ from swapdesk.engine.desk import Desk
 from swapdesk.engine.figures import figures
 from swapdesk.errors import No, Refused
 from swapdesk.partners.secrets import Sealer
+from swapdesk.web.api_docs import ApiDocs
 from swapdesk.web.call import Answer, ClientGone, call_of, send_answer
 from swapdesk.web.metrics import CONTENT_TYPE, Metrics
 from swapdesk.web.public_bucket import PublicBucket
@@ -75,6 +76,7 @@ def public_app(
             Page("/readyz", readyz),
             *XmlFeed(desk).routes(),
             *Referral(desk, sealer, strangers).routes(),
+            *ApiDocs(desk.world).routes(),
         ],
         exception_handlers={HTTPException: _not_here, Exception: _broken},
     )

@@ -28,14 +28,15 @@ pytestmark = [
     pytest.mark.timeout(280),
 ]
 
-#: (from, to, what the customer sends)
+#: (from, to, what the customer sends). A killed vault binds late; what it then pays by itself is
+#: capped per order and per hour, so these are worth about 2,000 dollars together.
 SWAPS: Final = (
-    ("btc", "usdt_eth", "0.01"),
-    ("eth", "btc", "0.5"),
-    ("btc", "usdt_trc20", "0.012"),
-    ("usdt_eth", "btc", "400"),
-    ("eth", "usdt_trc20", "0.25"),
-    ("btc", "eth", "0.011"),
+    ("btc", "usdt_eth", "0.005"),
+    ("eth", "btc", "0.1"),
+    ("btc", "usdt_trc20", "0.006"),
+    ("usdt_eth", "btc", "300"),
+    ("eth", "usdt_trc20", "0.12"),
+    ("btc", "eth", "0.0055"),
 )
 KILLS: Final = 24
 #: After the last kill everything must have come to its end within this.
@@ -104,12 +105,13 @@ async def test_every_swap_ends_with_one_payout(state: Path) -> None:
             for number in range(len(SWAPS)):
                 tasks.create_task(_swap(stage, number, order_ids))
         assert len(set(order_ids.values())) == len(SWAPS)
+        deadline = asyncio.get_running_loop().time() + SETTLE_SECONDS_MAX
         states: list[str] = []
-        async with asyncio.timeout(SETTLE_SECONDS_MAX):
-            while states != ["DONE"] * len(SWAPS):
-                await asyncio.sleep(0.5)
-                orders = msgspec.json.decode(await stage.swapdesk("order", "list", "--json"))
-                states = [order["state"] for order in orders]
+        while states != ["DONE"] * len(SWAPS):
+            late = asyncio.get_running_loop().time() > deadline
+            assert not late, f"{states}; {await stage.vault_command('status')}"
+            orders = msgspec.json.decode(await stage.swapdesk("order", "list", "--json"))
+            states = [order["state"] for order in orders]
         balances = msgspec.json.decode(await stage.swapdesk("books", "trial-balance", "--json"))
         pay_in: dict[str, list[str]] = {}
         for order in orders:

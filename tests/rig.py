@@ -204,10 +204,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig_on(dsn: str, seed: int = 1) -> AsyncIterator[Rig]:
+async def rig_on(dsn: str, seed: int = 1, now: int = NOON) -> AsyncIterator[Rig]:
     """A rig on the desk's database at `dsn`, begun."""
     db = await Database.open(dsn, name="rig")
-    rig = Rig(db, TestWorld(seed))
+    rig = Rig(db, TestWorld(seed, now))
     try:
         await rig.begin()
         yield rig

@@ -16,7 +16,7 @@ from swapdesk.partners.secrets import Sealer
 from swapdesk.webhooks.deliver import Client, Courier
 from swapdesk.webhooks.outbox import LANES_MAX
 from tests.http_site import SEALING_KEYS, Clock
-from tests.rig import Rig, rig_on
+from tests.rig import NOON, Rig, rig_on
 
 
 @dataclass
@@ -119,9 +119,9 @@ class Post:
 
 
 @asynccontextmanager
-async def post_on(dsn: str, url: str | None) -> AsyncIterator[Post]:
+async def post_on(dsn: str, url: str | None, now: int = NOON) -> AsyncIterator[Post]:
     sealer = Sealer(SEALING_KEYS)
-    async with rig_on(dsn) as rig:
+    async with rig_on(dsn, now=now) as rig:
         rig.world.token = Clock().token  # type: ignore[method-assign]
         partner = await create_partner(rig.desk, sealer, name="wallet", webhook_url=url)
         yield Post(rig, partner, sealer)

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from swapdesk.engine.codes import create_code
 from swapdesk.handoff import PayoutReport
 from tests.rooms.test_console import Console, console
 
@@ -51,3 +52,14 @@ async def test_an_order_is_deleted_when_it_is_finished(console: Console) -> None
     shown = await console.json("order", "show", str(held))
     assert shown["order"]["deleted_ms"] is not None
     assert "hidden (UTC)" in await console.ok("order", "show", str(held))
+
+
+async def test_the_operator_grants_more_codes(console: Console) -> None:
+    """Fifty at first; --most changes it; unknown partners and absurd numbers are refused."""
+    await create_code(console.rig.desk, console.rig.partner_id, "desktop", markup_bps=40)
+    assert "1 of at most 50" in await console.ok("partner", "codes", "shop")
+    found = await console.json("partner", "codes", "shop", "--most", "80")
+    assert found["most"] == 80
+    assert [(c["code"], c["markup_bps"]) for c in found["codes"]] == [("desktop", 40)]
+    for words in (("nobody",), ("shop", "--most", "1001"), ("shop", "--most", "-1")):
+        assert (await console.run("partner", "codes", *words)).exit_code == 1

@@ -12,6 +12,7 @@ from swapdesk.console.show import as_json, as_table, moment
 
 if TYPE_CHECKING:
     from swapdesk.engine.desk import Desk
+    from swapdesk.partners.codes import Code
     from swapdesk.partners.partner import Credentials, Partner
 
 app = typer.Typer(no_args_is_help=True, help="Partners: who may open orders through the API.")
@@ -121,6 +122,38 @@ def _switch(name: str, *, enabled: bool) -> None:
         await switch_partner(desk, name, enabled=enabled)
 
     ask(question)
+
+
+@app.command("codes")
+def codes_(
+    name: Annotated[str, typer.Argument(help="The partner's name.")],
+    most: Annotated[
+        int | None, typer.Option(help="How many he may have from now on, disabled ones included.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """A partner's reference codes, newest first; with --most change how many he may have.
+
+    Example:
+
+        swapdesk partner codes "Blue Wallet" --most 100
+    """
+
+    async def question(desk: Desk) -> tuple[list[Code], int]:
+        from swapdesk.engine.codes import partners_codes
+
+        return await partners_codes(desk, name, most=most)
+
+    found, allowed = ask(question)
+    if json:
+        as_json({"codes": found, "most": allowed})
+        return
+    rows = [
+        (c.code, "yes" if c.enabled else "no", c.markup_bps or "", c.label, moment(c.created_ms))
+        for c in found
+    ]
+    title = f"Codes of {name}, {len(found)} of at most {allowed}"
+    as_table(title, ("code", "on", "markup bps", "label", "since"), rows, right=("markup bps",))
 
 
 @app.command("list")

@@ -43,6 +43,25 @@ async def list_codes(desk: Desk, partner_id: uuid.UUID) -> list[Code]:
         return await codes.of_partner(tx, partner_id)
 
 
+async def partners_codes(
+    desk: Desk, name: str, *, most: int | None = None
+) -> tuple[list[Code], int]:
+    """A partner's codes for the operator, newest first, and how many he may have.
+
+    `most` changes that; codes he has already stay. Refused INVALID, NOT_FOUND.
+    """
+    if most is not None and not 0 <= most <= codes.MOST_MAX:
+        raise Refused(No.INVALID, f"a partner may have 0 to {codes.MOST_MAX} codes")
+    async with desk.db.transaction() as tx:
+        if most is not None:
+            await codes.set_most(tx, name, most)
+        known = await codes.most(tx, name)
+        if known is None:
+            raise Refused(No.NOT_FOUND, f"there is no partner named {name!r}")
+        partner_id, allowed = known
+        return await codes.of_partner(tx, partner_id), allowed
+
+
 async def switch_code(desk: Desk, partner_id: uuid.UUID, code: str, *, enabled: bool) -> Code:
     """Switch a code on or off; repeats change nothing. Refused NOT_FOUND, foreign codes alike."""
     known = None

@@ -19,6 +19,8 @@ Q = queries(__package__, "codes.sql")
 #: Contract A5.9.
 CODE: Final = re.compile(r"[A-Za-z0-9_-]{4,32}")
 LABEL_CHARS_MAX: Final = 64
+#: Most codes an operator may grant one partner.
+MOST_MAX: Final = 1_000
 #: Most codes one list shows.
 LIST_MAX: Final = 100
 
@@ -39,6 +41,17 @@ async def places(tx: Tx, partner_id: uuid.UUID) -> int:
     """How many more codes a partner may have; locks the partner. Disabled codes count."""
     most = await tx.fetchval(Q.lock_partner, partner_id)
     return int(most) - int(await tx.fetchval(Q.count, partner_id))
+
+
+async def most(tx: Tx, name: str) -> tuple[uuid.UUID, int] | None:
+    """A partner by his name, and how many codes he may have; None when there is none."""
+    row = await tx.fetchrow(Q.most, name)
+    return (row["id"], row["codes_max"]) if row else None
+
+
+async def set_most(tx: Tx, name: str, count: int) -> bool:
+    """Change how many codes a partner may have; False when there is none of this name."""
+    return await tx.fetchval(Q.set_most, name, count) is not None
 
 
 async def insert(tx: Tx, new: Code) -> bool:

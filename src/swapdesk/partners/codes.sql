@@ -5,6 +5,13 @@ SELECT codes_max FROM partner WHERE id = $1 FOR NO KEY UPDATE
 -- name: count
 SELECT count(*) FROM reference_code WHERE partner_id = $1
 
+-- name: set_most
+-- No row: no partner of this name.
+UPDATE partner SET codes_max = $2 WHERE name = $1 RETURNING id
+
+-- name: most
+SELECT id, codes_max FROM partner WHERE name = $1
+
 -- name: insert
 -- No row: the code is taken, by whomever.
 INSERT INTO reference_code (id, partner_id, code, label, markup_bps, enabled, created_ms)

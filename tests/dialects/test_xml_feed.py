@@ -16,7 +16,6 @@ from swapdesk.assets import Registry
 from swapdesk.chains import codec
 from swapdesk.db import Database
 from swapdesk.engine import handover
-from swapdesk.engine.daily_cap import take_daily
 from swapdesk.engine.feed import feed, spendable
 from swapdesk.engine.keep_rates import keep_rates
 from swapdesk.engine.maintenance import set_maintenance
@@ -240,17 +239,15 @@ async def test_the_daily_cap_lowers_the_maximum(site: Site) -> None:
     """What may still be opened today is all that is offered; without room, nothing."""
     rig = site.rig
     rig.desk.terms = msgspec.structs.replace(rig.desk.terms, daily_cap_usd=10_000 * USD_SCALE)
-
-    async def take(usd: int) -> bool:
-        rig.world.at += 1000
-        async with rig.desk.db.transaction() as tx:
-            (fits,) = await take_daily(rig.desk, tx, [usd * USD_SCALE])
-        return fits
-
-    assert await take(6_000)
+    await opened(rig, 10_000_000)  # 6,000 dollars
+    rig.world.at += 1000
     item = next(i for i in await feed(rig.desk) if i.unit.dst is USDT)
     assert item.max_units == 6_666_666
-    assert await take(4_000)
+    with pytest.raises(Refused) as refused:
+        await opened(rig, item.max_units + 1)
+    assert refused.value.no is No.ABOVE_MAX
+    await opened(rig, item.max_units)
+    rig.world.at += 1000
     assert await feed(rig.desk) == []
 
 

@@ -177,6 +177,7 @@ async def test_create_and_list(rig: Rig) -> None:
     )
     holder = await find_holder(rig.desk, made.api_key)
     assert holder is not None
+    assert holder.secret_sealed is not None
     place = Place("credential", str(holder.credential_id), "secret_sealed")
     assert sealer.open(place, holder.secret_sealed) == made.api_secret
     assert (holder.markup_bps, holder.enabled) == (25, True)

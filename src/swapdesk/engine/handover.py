@@ -53,20 +53,21 @@ async def acknowledge(desk: Desk, rows: Sequence[Acknowledged]) -> None:
 async def intents(desk: Desk) -> list[PayoutIntent]:
     """A page of intents the vault has not acknowledged, oldest first."""
     async with desk.db.transaction() as tx:
-        rows = await wishes.unacked(tx, PAGE_ROWS_MAX)
-        return [
-            PayoutIntent(
-                order_id=str(row.order_id),
-                attempt=row.attempt,
-                kind=row.kind,
-                asset=row.asset,
-                units=row.units,
-                destination=row.destination,
-                covers_units=row.covers_units,
-                deposits=tuple(await _hints(desk, tx, row.order_id)),
-            )
-            for row in rows
-        ]
+        return [await _intent(desk, tx, row) for row in await wishes.unacked(tx, PAGE_ROWS_MAX)]
+
+
+async def _intent(desk: Desk, tx: Tx, row: wishes.Intent) -> PayoutIntent:
+    assert row.destination is not None, "a live intent has one (payout_intent_purged)"
+    return PayoutIntent(
+        order_id=str(row.order_id),
+        attempt=row.attempt,
+        kind=row.kind,
+        asset=row.asset,
+        units=row.units,
+        destination=row.destination,
+        covers_units=row.covers_units,
+        deposits=tuple(await _hints(desk, tx, row.order_id)),
+    )
 
 
 async def acknowledge_intents(desk: Desk, rows: Sequence[tuple[str, int]]) -> None:

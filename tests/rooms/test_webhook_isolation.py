@@ -1,6 +1,7 @@
 """One partner's endpoint is that partner's trouble: it costs the others nothing."""
 
 import asyncio
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -167,3 +168,23 @@ async def _fill(post: Post, partner_id: uuid.UUID, count: int) -> None:
             " SELECT id, $1, $2, $2 FROM v",
             partner_id, post.rig.world.now(), count,
         )  # fmt: skip
+
+
+async def test_names_are_looked_up_apart(post: Post, well: Receiver) -> None:
+    """A look-up takes no thread that the rest of the process needs; one that fails is a failure."""
+    await _partner(post, "lost", "http://localhost:1/")
+    async with post.rig.desk.db.transaction() as tx:
+        await tx.execute(
+            "UPDATE partner SET webhook_url = 'https://nowhere.invalid/' WHERE name = 'lost'"
+        )
+    await set_webhook(post.rig.desk, "wallet", url=well.url.replace("127.0.0.1", "localhost"))
+    await _tell(post, "lost", 1)
+    await _tell(post, "wallet", 1)
+    blocked = threading.Event()
+    pool = asyncio.get_running_loop()
+    sleepers = [pool.run_in_executor(None, blocked.wait) for _ in range(64)]  # the default pool
+    async with post.courier() as courier:
+        await _turn_until([courier], lambda: len(well.got) == 1, SOON_SECONDS)
+    blocked.set()
+    await asyncio.gather(*sleepers)
+    assert sorted(done for _, _, done, _ in await post.events()) == [False, True]

@@ -4,14 +4,13 @@ A use case that writes or reads rows anyway takes its callers along (`admit_all`
 call `admit`.
 """
 
-import uuid
 from collections.abc import Sequence
 
 from swapdesk.db import Tx
 from swapdesk.engine.desk import Desk
 from swapdesk.errors import No, Refused
 from swapdesk.partners import store as partners
-from swapdesk.partners.limits import Budget
+from swapdesk.partners.limits import retry_after_seconds
 from swapdesk.partners.partner import Caller, Holder, StaleHolder
 
 
@@ -42,39 +41,24 @@ async def _admit(desk: Desk, tx: Tx, callers: Sequence[Caller]) -> list[Exceptio
 
 async def admit_all(desk: Desk, tx: Tx, callers: Sequence[Caller | None]) -> list[Exception | None]:
     """For each caller None, or the exception that `admit` raises. Nobody (None) is let in."""
-    known = [caller for caller in callers if caller is not None]
-    if not known:
-        return [None for _ in callers]
-    gates = await partners.lock(tx, {caller.holder.credential_id for caller in known})
-    now = desk.world.now()
-    valid = [caller for caller in known if _is_fresh(caller.holder, gates)]
-    burnt = await partners.burn_nonces(tx, {(c.partner_id, c.nonce) for c in valid}, now)
-    charged = await partners.charges(tx, {caller.partner_id for caller in valid}, now)
-    budgets: dict[uuid.UUID, Budget] = {}
-    for caller in valid:
-        if caller.partner_id not in budgets:
-            cap = gates[caller.holder.credential_id].weight_per_minute
-            budgets[caller.partner_id] = Budget(cap, charged[caller.partner_id], now)
-
-    def judge(caller: Caller | None) -> Exception | None:
-        if caller is None:
-            return None
-        if not _is_fresh(caller.holder, gates):
-            return StaleHolder()
-        nonce = (caller.partner_id, caller.nonce)
-        if nonce not in burnt:
-            return Refused(No.AUTH_INVALID, "replayed nonce")
-        burnt.remove(nonce)  # a second one in this batch is a replay
-        wait = budgets[caller.partner_id].take(caller.weight)
-        return None if wait is None else Refused(No.RATE_LIMIT, retry_after_seconds=wait)
-
-    verdicts = [judge(caller) for caller in callers]
-    weights = {who: budget.taken for who, budget in budgets.items() if budget.taken}
-    if weights:
-        await partners.charge(tx, weights, now)
+    known = [(place, caller) for place, caller in enumerate(callers) if caller is not None]
+    verdicts: list[Exception | None] = [None] * len(callers)
+    if known:
+        now = desk.world.now()
+        for stopped in await partners.admit(tx, [caller for _, caller in known], now):
+            place, caller = known[stopped.call - 1]
+            verdicts[place] = _why(stopped, caller.weight, now)
     return verdicts
 
 
-def _is_fresh(holder: Holder, gates: dict[uuid.UUID, partners.Gate]) -> bool:
-    gate = gates.get(holder.credential_id)
-    return gate is not None and gate.rows == holder.rows
+def _why(stopped: partners.Stopped, weight: int, now_ms: int) -> Exception:
+    if stopped.verdict == "stale":
+        return StaleHolder()
+    if stopped.verdict == "replay":
+        return Refused(No.AUTH_INVALID, "replayed nonce")
+    assert stopped.cap is not None
+    assert stopped.taken is not None
+    buckets = dict(zip(stopped.seconds or (), stopped.charged or (), strict=True))
+    buckets[now_ms // 1000] = buckets.get(now_ms // 1000, 0) + stopped.taken
+    wait = retry_after_seconds(buckets, now_ms, stopped.cap, weight)
+    return Refused(No.RATE_LIMIT, retry_after_seconds=wait)

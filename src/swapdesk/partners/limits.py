@@ -37,24 +37,3 @@ def retry_after_seconds(
         if excess <= 0:
             return ceil_div((second + WINDOW_SECONDS) * 1000 - now_ms, 1000)
     return None
-
-
-class Budget:
-    """What one partner may still spend at one instant."""
-
-    def __init__(self, cap: int, charged: Mapping[int, int], now_ms: int) -> None:
-        """`charged`: second -> weight, for the seconds that still count at `now_ms`."""
-        self.taken = 0  #: what is to be charged to the second of `now_ms`
-        self._cap = cap
-        self._charged = charged
-        self._now_ms = now_ms
-        self._room = cap - sum(charged.values())
-
-    def take(self, weight: int) -> int | None:
-        """None: `weight` is taken. Else nothing is, and it will fit after so many seconds."""
-        if self.taken + weight <= self._room:
-            self.taken += weight
-            return None
-        second = self._now_ms // 1000
-        buckets = {**self._charged, second: self._charged.get(second, 0) + self.taken}
-        return retry_after_seconds(buckets, self._now_ms, self._cap, weight)

@@ -1,15 +1,15 @@
 """Partners in PostgreSQL: who they are, which nonces they used, what they were charged."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
 import msgspec
 
 from swapdesk.db import Tx, queries
 from swapdesk.partners.credential import Scope, Signing
 from swapdesk.partners.limits import oldest_second
-from swapdesk.partners.partner import Holder, Partner
+from swapdesk.partners.partner import Caller, Holder, Partner
 
 Q = queries(__package__, "store.sql")
 
@@ -31,11 +31,15 @@ class NewPartner(msgspec.Struct, frozen=True):
     created_ms: int
 
 
-class Gate(msgspec.Struct, frozen=True):
-    """What decides whether a caller with one credential is let in."""
+class Stopped(msgspec.Struct, frozen=True):
+    """A caller who is not let in; what is None belongs to other verdicts."""
 
-    weight_per_minute: int
-    rows: tuple[int, int]  #: compare with Holder.rows
+    call: int  #: which of them, from 1
+    verdict: Literal["stale", "replay", "limit"]
+    cap: int | None
+    taken: int | None  #: what the callers before him take of this second
+    seconds: list[int] | None  #: what is charged when
+    charged: list[int] | None
 
 
 async def create(tx: Tx, new: NewPartner) -> bool:
@@ -84,37 +88,30 @@ async def holders(tx: Tx, api_keys: Sequence[str]) -> dict[str, Holder]:
     }
 
 
-async def lock(tx: Tx, credentials: Collection[uuid.UUID]) -> dict[uuid.UUID, Gate]:
-    """Lock the partners of these credentials; those switched off or revoked are left out."""
-    return {
-        row["credential_id"]: Gate(
-            row["weight_per_minute"], (row["partner_row"], row["credential_row"])
-        )
-        for row in await tx.fetch(Q.lock_partners, credentials)
-    }
+async def admit(tx: Tx, callers: Sequence[Caller], now_ms: int) -> list[Stopped]:
+    """Burn nonces and charge weights, in line; those who are not let in.
 
-
-async def burn_nonces(
-    tx: Tx, nonces: Collection[tuple[uuid.UUID, str]], at_ms: int
-) -> set[tuple[uuid.UUID, str]]:
-    """Burn nonces of locked partners; those that were not used before."""
-    rows = await tx.fetch(Q.burn_nonces, [p for p, _ in nonces], [n for _, n in nonces], at_ms)
-    return {(row["partner_id"], row["nonce"]) for row in rows}
-
-
-async def charges(
-    tx: Tx, partners: Collection[uuid.UUID], now_ms: int
-) -> dict[uuid.UUID, dict[int, int]]:
-    """Partner -> second -> weight, for every second that still counts. Call with them locked."""
-    found: dict[uuid.UUID, dict[int, int]] = {partner_id: {} for partner_id in partners}
-    for row in await tx.fetch(Q.charges, partners, oldest_second(now_ms)):
-        found[row["partner_id"]][row["at_second"]] = row["weight"]
-    return found
-
-
-async def charge(tx: Tx, weights: Mapping[uuid.UUID, int], now_ms: int) -> None:
-    """Add weights of partners to the current second."""
-    await tx.execute(Q.charge, weights.keys(), weights.values(), now_ms // 1000)
+    The partners stay locked until the transaction ends.
+    """
+    holders: dict[int, Holder] = {}
+    places: dict[int, int] = {}
+    for caller in callers:
+        name = id(caller.holder)
+        if name not in places:
+            holders[name] = caller.holder
+            places[name] = len(holders)
+    rows = await tx.fetch(
+        Q.admit,
+        [holder.credential_id for holder in holders.values()],
+        [holder.rows[0] for holder in holders.values()],
+        [holder.rows[1] for holder in holders.values()],
+        [places[id(caller.holder)] for caller in callers],
+        [caller.nonce for caller in callers],
+        [caller.weight for caller in callers],
+        now_ms,
+        oldest_second(now_ms),
+    )
+    return [Stopped(**dict(row)) for row in rows]
 
 
 async def forget_nonces(tx: Tx, before_ms: int, at_most: int) -> int:

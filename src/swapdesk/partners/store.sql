@@ -15,38 +15,18 @@ SELECT p.id, p.name, p.enabled, p.markup_bps, p.weight_per_minute, p.webhook_url
   FROM partner p ORDER BY p.created_ms, p.id LIMIT $1
 
 -- name: holders
--- No row: no such key, or it was revoked, which callers cannot tell apart.
+-- No row: no such key, or it was revoked, which callers cannot tell apart. xmin names the
+-- transaction that wrote a row: any change of it makes what a process remembers stale.
 SELECT c.api_key, p.id AS partner_id, p.enabled, p.markup_bps, c.id AS credential_id, c.version,
        p.webhook_version, p.signing, p.networks, c.secret_sealed, c.public_key, c.scopes,
        c.expires_ms, p.xmin AS partner_row, c.xmin AS credential_row
   FROM credential c JOIN partner p ON p.id = c.partner_id
  WHERE c.api_key = ANY($1::text[]) AND c.enabled
 
--- name: lock_partners
--- Locks the partners of these credentials until the transaction ends, in order, so that charges
--- come one after the other; inserts that merely refer to a partner do not wait. xmin names the
--- transaction that wrote a row: any change of either row makes what a process remembers stale.
-SELECT c.id AS credential_id, p.id AS partner_id, p.weight_per_minute,
-       p.xmin AS partner_row, c.xmin AS credential_row
-  FROM credential c JOIN partner p ON p.id = c.partner_id
- WHERE c.id = ANY($1::uuid[]) AND c.enabled AND p.enabled
- ORDER BY p.id FOR NO KEY UPDATE OF p
-
--- name: burn_nonces
--- Returns those that were not used before.
-INSERT INTO nonce (partner_id, nonce, used_ms)
-SELECT partner_id, nonce, $3 FROM unnest($1::uuid[], $2::text[]) AS n (partner_id, nonce)
-    ON CONFLICT DO NOTHING RETURNING partner_id, nonce
-
--- name: charges
--- Weight per second in the window. Read after the lock: an own statement, an own snapshot.
-SELECT partner_id, at_second, weight FROM weight_charge
- WHERE partner_id = ANY($1::uuid[]) AND at_second >= $2
-
--- name: charge
-INSERT INTO weight_charge AS w (partner_id, at_second, weight)
-SELECT partner_id, $3, weight FROM unnest($1::uuid[], $2::integer[]) AS c (partner_id, weight)
-    ON CONFLICT (partner_id, at_second) DO UPDATE SET weight = w.weight + excluded.weight
+-- name: admit
+-- Burns nonces and charges weights; who is not let in comes back (migrations 0002_hot_path.sql).
+SELECT * FROM admit($1::uuid[], $2::xid[], $3::xid[], $4::integer[], $5::text[], $6::integer[], $7,
+                    $8)
 
 -- name: forget_nonces
 -- One chunk of nonces older than $1.

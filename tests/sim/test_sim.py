@@ -25,7 +25,7 @@ KEEP: Final = frozenset({"allowed_move", "alembic_version", "site_switch"})
 async def test_from_seed(first: int, desk_dsns: Dsns, vault_dsns: Dsns) -> None:
     """After kills, reorganisations, lost, repeated and reordered messages the books are right."""
     db = await MortalDatabase.open(desk_dsns.app, name="sim")
-    totals = {"orders": 0, "deposits": 0, "kills": 0, "reorganisations": 0}
+    totals = {"orders": 0, "deposits": 0, "kills": 0, "reorganisations": 0, "chosen": 0}
     try:
         for seed in range(first, first + PER_TEST):
             await _forget(desk_dsns.superuser)
@@ -47,7 +47,10 @@ async def test_from_seed(first: int, desk_dsns: Dsns, vault_dsns: Dsns) -> None:
                 totals[what] += count
     finally:
         await db.close()
-    assert all(totals.values()) or PER_TEST < 10, f"a kind of trouble never came: {totals}"
+    # Partners choose only while an order is held, which ten seeds may happen not to see.
+    rare = {"chosen"}
+    came = all(count for what, count in totals.items() if what not in rare)
+    assert came or PER_TEST < 10, f"a kind of trouble never came: {totals}"
 
 
 async def _forget(superuser_dsn: str) -> None:

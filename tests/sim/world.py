@@ -12,6 +12,7 @@ from swapdesk.chains.codec import address_of_key
 from swapdesk.chains.reader import NodeTrouble
 from swapdesk.chains.simulated import SimulatedReader
 from swapdesk.engine import books, handover
+from swapdesk.engine.choose_exchange import choose_exchange
 from swapdesk.engine.earnings import set_fee_share
 from swapdesk.engine.find_order import list_orders
 from swapdesk.engine.follow_due import follow_due
@@ -40,12 +41,12 @@ from tests.sim.judge import judge_rows
 from tests.sim.mortal import Fate, Killed, Mortal, MortalDatabase
 from tests.sim.wire import Wire
 
-STEPS: Final = 60
+STEPS: Final = 55
 #: Rounds of quiet after which everything must have come to rest; each is ten minutes.
 QUIET_ROUNDS_MAX: Final = 30
 QUIET_MS: Final = 600_000
 #: In these rounds of quiet the operator decides something that is held.
-RESOLVE_ROUNDS: Final = range(2, 6)
+RESOLVE_ROUNDS: Final = range(1, 4)
 PACE: Final = Pace(beat_ms=1, identity_retry_ms=1, retry_ms=1, retry_ms_max=1, rebroadcast_ms=1)
 LIMITS: Final = Limits(
     order_usd=10**7,
@@ -73,8 +74,9 @@ class Sim:
         self.vault: Vault | None = None
         self.journal: Journal | None = None
         self.orders: list[Order] = []
+        self.tokens: list[str] = []  #: of the orders, in the same order
         self.destinations: dict[Any, str] = {}
-        self.counts = {"deposits": 0, "kills": 0, "reorganisations": 0}
+        self.counts = {"deposits": 0, "kills": 0, "reorganisations": 0, "chosen": 0}
 
     async def begin(self, vault_owner: str) -> None:
         """Fund the hot wallet and record it as capital."""
@@ -101,7 +103,7 @@ class Sim:
         events = [
             (self._open, 6), (self._pay, 9), (self._mine, 12), (self._watch, 12),
             (self._vault_tick, 16), (self._resolve, 3), (self._reorganise, 3), (self._evict, 1),
-            (self._node_down, 1), (self._pass_time, 2), (self._timers, 4),
+            (self._node_down, 1), (self._pass_time, 2), (self._timers, 4), (self._choose, 3),
         ]  # fmt: skip
         kinds = [event for event, weight in events for _ in range(weight)]
         for _ in range(STEPS):
@@ -128,7 +130,7 @@ class Sim:
             if number in RESOLVE_ROUNDS:
                 with contextlib.suppress(Refused):
                     await self._resolve()
-            for _ in range(3):
+            for _ in range(2):
                 await self._vault_tick()
             await self.rig.look()
             if number >= RESOLVE_ROUNDS.stop and await self._rested():
@@ -157,7 +159,9 @@ class Sim:
         )  # fmt: skip
         await self._timers()
         opened = await open_order(self.rig.desk, ask)
+        assert opened.token is not None, "no key, so no replay"
         self.orders.append(opened.view.order)
+        self.tokens.append(opened.token)
 
     async def _pay(self) -> None:
         if not self.orders:
@@ -200,6 +204,17 @@ class Sim:
             choice: Choice = "refund" if self.chance.randrange(2) else "exchange"
             order = self.chance.choice(held)
             await resolve_order(self.rig.desk, order.id, choice, by="sim", note="chance")
+
+    async def _choose(self) -> None:
+        """A partner chooses to go on with an order that is held, or with one that is not."""
+        if not self.orders:
+            return
+        held = {order.id for order in await list_orders(self.rig.desk, held=True, at_most=10)}
+        numbers = [n for n, order in enumerate(self.orders) if order.id in held]
+        number = self.chance.choice(numbers or range(len(self.orders)))
+        order, token = self.orders[number], self.tokens[number]
+        await choose_exchange(self.rig.desk, order.partner_id, order.id, token)
+        self.counts["chosen"] += 1
 
     async def _reorganise(self) -> None:
         chain = self.rig.chains[self.chance.choice(sorted(self.rig.chains))]

@@ -105,6 +105,12 @@ class Database:
         async with self.pool.acquire() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Tx]:
+        """One connection on which each statement is a transaction of its own."""
+        async with self.pool.acquire() as connection:
+            yield connection
+
     async def retrying(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `work(tx)` in a transaction; again from the start after 40001 or 40P01."""
         for _ in range(TRIES_MAX - 1):
@@ -141,8 +147,8 @@ class Gather(Generic[Ask, Answer]):
     for company: a row that comes alone goes alone, at once.
 
     `work` answers each row, in order; an answer that is an exception is raised for that row only.
-    A batch that fails whole is rolled back, so its rows are tried again one by one, and a row that
-    no batch survives fails alone. When the connection breaks, nothing is tried again: every caller
+    An `atomic` batch that fails is rolled back, so its rows are tried again one by one, and a row
+    that no batch survives fails alone. When the connection breaks, nothing is tried again: every caller
     of the batch gets Unknown, and asks again with the same idempotency key.
     """
 
@@ -150,10 +156,12 @@ class Gather(Generic[Ask, Answer]):
         self,
         work: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer | Exception]]],
         *,
+        atomic: bool = True,
         rows_max: int = BATCH_ROWS_MAX,
         waiting_max: int = WAITING_MAX,
     ) -> None:
         self._work = work
+        self._atomic = atomic
         self._rows_max = rows_max
         self._waiting_max = waiting_max
         self._waiting: deque[tuple[Ask, asyncio.Future[Answer]]] = deque()
@@ -204,16 +212,16 @@ class Gather(Generic[Ask, Answer]):
         except Exception as failed:  # noqa: BLE001 - whatever it is belongs to its caller
             if isinstance(failed, _LOST) and not isinstance(failed, asyncpg.DataError):
                 return [_unknown(failed) for _ in rows]
-            if len(rows) == 1:
-                return [_alone(failed)]
+            if len(rows) == 1 or not self._atomic:
+                return [_told(failed) for _ in rows]
         else:
             return answers
         alone = await asyncio.gather(*(self._answers([row]) for row in rows))
         return [answer for (answer,) in alone]
 
 
-def _alone(failed: Exception) -> Exception:
-    """What the caller is told of a row that failed on its own."""
+def _told(failed: Exception) -> Exception:
+    """What the caller of a row that failed is told."""
     if isinstance(failed, asyncpg.LockNotAvailableError):
         return Refused(No.UNAVAILABLE, "locked", retry_after_seconds=FULL_SECONDS)
     return failed

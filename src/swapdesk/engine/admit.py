@@ -1,7 +1,8 @@
-"""Letting signed calls in: nonces are burnt, weights are charged, in one transaction for many.
+"""Letting signed calls in: nonces are burnt, weights are charged, in one statement for many.
 
-A use case that writes or reads rows anyway takes its callers along (`admit_all` first); the others
-call `admit`.
+Only a call that may change something waits until its nonce is on disk (`Caller.lasting`). A use
+case that writes or reads rows anyway takes its callers along (`admit_all` first); the others call
+`admit`.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from swapdesk.partners.partner import Caller, Holder, StaleHolder
 
 async def find_holder(desk: Desk, api_key: str) -> Holder | None:
     """Who holds an api key, as committed now; None for an unknown or revoked one."""
-    return await desk.gather(_find_holders).ask(api_key)
+    return await desk.gather(_find_holders, atomic=False).ask(api_key)
 
 
 async def _find_holders(_desk: Desk, tx: Tx, api_keys: Sequence[str]) -> list[Holder | None]:
@@ -32,7 +33,7 @@ async def admit(desk: Desk, caller: Caller) -> None:
     when his rows have changed. Calls of one partner are charged one after the other, in every
     process.
     """
-    await desk.gather(_admit).ask(caller)
+    await desk.gather(_admit, atomic=False).ask(caller)
 
 
 async def _admit(desk: Desk, tx: Tx, callers: Sequence[Caller]) -> list[Exception | None]:

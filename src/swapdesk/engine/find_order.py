@@ -41,7 +41,7 @@ async def find_order(
     `caller` is admitted on the way (what `admit` raises); None: he was already, or there is none.
     """
     row = Finding(caller, partner_id, order_id, token_hash(token))
-    return await desk.gather(find_orders).ask(row)
+    return await desk.gather(find_orders, atomic=False).ask(row)
 
 
 async def find_orders(desk: Desk, tx: Tx, rows: Sequence[Finding]) -> list[OrderView | Exception]:

@@ -53,6 +53,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     holder: Holder
     nonce: str
     weight: int
+    lasting: bool = True  #: he may change something: his nonce must survive a crash of the database
     code_id: uuid.UUID | None = None  #: the reference code he named, if it counts
     code_markup_bps: int = 0  #: of that code; 0: it has none of its own
 

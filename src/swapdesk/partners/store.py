@@ -110,6 +110,7 @@ async def admit(tx: Tx, callers: Sequence[Caller], now_ms: int) -> list[Stopped]
         [caller.weight for caller in callers],
         now_ms,
         oldest_second(now_ms),
+        any(caller.lasting for caller in callers),
     )
     return [Stopped(**dict(row)) for row in rows]
 

@@ -26,7 +26,7 @@ SELECT c.api_key, p.id AS partner_id, p.enabled, p.markup_bps, c.id AS credentia
 -- name: admit
 -- Burns nonces and charges weights; who is not let in comes back (migrations 0002_hot_path.sql).
 SELECT * FROM admit($1::uuid[], $2::xid[], $3::xid[], $4::integer[], $5::text[], $6::integer[], $7,
-                    $8)
+                    $8, $9)
 
 -- name: forget_nonces
 -- One chunk of nonces older than $1.

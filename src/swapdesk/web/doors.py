@@ -131,9 +131,10 @@ class Doors:
         code = None
         if claims.code:
             code = await own_code(self._desk, known.holder.partner_id, claims.code)
+        lasting = scope is not Scope.READ
         if code is None:
-            return Caller(known.holder, claims.nonce, weight)
-        return Caller(known.holder, claims.nonce, weight, code.id, code.markup_bps)
+            return Caller(known.holder, claims.nonce, weight, lasting)
+        return Caller(known.holder, claims.nonce, weight, lasting, code.id, code.markup_bps)
 
     def _is_right(
         self, known: Known, claims: Claims, call: Call, body: bytes, scope: Scope

@@ -6,11 +6,14 @@
 -- Partners stay locked, in order, until the transaction ends: charges come one after the other,
 -- in every process; inserts that merely refer to a partner do not wait.
 --
+-- Not `lasting`: the commit does not wait for the disk. If the server crashes within the next half
+-- second, the nonces of calls that only read may be used again and their weight is forgiven.
+--
 -- Returns only those that are not let in: 'stale' (nothing was burnt), 'replay', or 'limit' (burnt,
 -- not charged) with the budget and what of it is charged when.
 CREATE FUNCTION admit(
     credentials uuid[], partner_rows xid[], credential_rows xid[],
-    holders integer[], nonces text[], weights integer[], at_ms bigint, since bigint
+    holders integer[], nonces text[], weights integer[], at_ms bigint, since bigint, lasting boolean
 ) RETURNS TABLE (
     call integer, verdict text, cap integer, taken integer, seconds bigint[], charged integer[]
 ) LANGUAGE plpgsql AS $$
@@ -22,6 +25,10 @@ DECLARE
     budget   record;
     used     bigint;
 BEGIN
+    IF NOT lasting THEN
+        PERFORM set_config('synchronous_commit', 'off', true);
+    END IF;
+
     SELECT array_agg(g.partner_id ORDER BY h.at), array_agg(g.weight_per_minute ORDER BY h.at)
       INTO partners, caps
       FROM generate_subscripts(credentials, 1) AS h (at)

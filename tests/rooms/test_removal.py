@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from swapdesk.engine import handover
 from swapdesk.engine.figures import figures
 from swapdesk.engine.find_order import find_order, inspect, list_orders
 from swapdesk.engine.follow_due import follow_due
@@ -15,7 +16,7 @@ from swapdesk.engine.open_order import open_order
 from swapdesk.engine.remove_order import delete_order, purge_orders
 from swapdesk.engine.resolve_order import resolve_order
 from swapdesk.errors import No, Refused
-from swapdesk.handoff import PayoutReport
+from swapdesk.handoff import Acknowledged, PayoutReport
 from swapdesk.orders.order import Order
 from swapdesk.orders.states import State
 from tests.postgres import Dsns
@@ -126,6 +127,7 @@ async def test_a_purge_leaves_nothing_personal(rig: Rig) -> None:
     for secret in (TRON_ADDRESS, BTC_ADDRESS, "ab" * 32):
         assert secret not in left
     assert (await rows(rig, "SELECT count(*) FROM idempotency"))[0][0] == 0
+    await handover.acknowledge(rig.desk, [Acknowledged(str(order_id), "cd")])  # a late repeat
     order = await rig.order(order_id)
     assert (order.destination, order.refund_address, order.attestation) == (None, None, None)
     assert order.purged_ms == rig.world.now()

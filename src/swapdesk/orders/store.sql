@@ -80,8 +80,8 @@ SELECT o.*, a.network, a.index AS address_index, a.address
  WHERE o.bound_ms IS NULL ORDER BY o.opened_ms LIMIT $1
 
 -- name: bound
-UPDATE orders SET bound_ms = coalesce(bound_ms, $2), attestation = coalesce(attestation, $3)
- WHERE id = $1
+-- A repeat changes nothing, not even after a purge has erased the attestation.
+UPDATE orders SET bound_ms = $2, attestation = $3 WHERE id = $1 AND bound_ms IS NULL
 
 -- name: held
 -- The operator's work list: held orders, refunds without a live intent, and finished orders that

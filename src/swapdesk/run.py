@@ -144,6 +144,8 @@ def _stopped() -> asyncio.Event:
 
 def _run(work: "Callable[[Site], Awaitable[None]]") -> None:
     """Load the site and run `work`; what the operator can mend is one line and BAD_SITE."""
+    import uvloop
+
     from swapdesk.build import NoDatabase
     from swapdesk.logs import set_up
     from swapdesk.partners.secrets import Unsealable
@@ -155,7 +157,7 @@ def _run(work: "Callable[[Site], Awaitable[None]]") -> None:
     try:
         site = load_site()
         set_up(json=site.log_json)
-        asyncio.run(session())
+        uvloop.run(session())
     except (BadSettings, NoDatabase, Unsealable) as trouble:
         _fail(str(trouble))
     except OSError as trouble:

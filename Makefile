@@ -4,6 +4,7 @@
 #   make test     every test, on real nodes and a real PostgreSQL               ARGS="-k name"
 #   make check    what CI runs: linters, types, import contracts, every test
 #   make fix      let the linter and the formatter correct what they can
+#   make fuzz     generated calls against the description of the API           N=20000 SEED=1
 #   make bench    measure
 #   make docs     draw again what is generated from the code
 #   make nodes    fetch bitcoind and anvil into .cache
@@ -13,7 +14,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench docs nodes rates lock
+.PHONY: help demo test check fix fuzz bench docs nodes rates lock
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -40,6 +41,9 @@ check: .venv/.dev .venv-rates/.ready nodes
 fix: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: .venv/.dev
+	SWAPDESK_FUZZ_CASES=$(or $(N),20000) SWAPDESK_FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -s -q tests/fuzz
 
 bench: .venv/.dev nodes
 	@[ -d benchmarks ] || { echo "no benchmarks yet"; exit 1; }

@@ -146,9 +146,12 @@ class Site:
 
 @asynccontextmanager
 async def site_on(
-    dsn: str, *, webhook_url: str | None = None, now: int = NOON
+    dsn: str, *, webhook_url: str | None = None, now: int = NOON, per_address: int = PER_ADDRESS
 ) -> AsyncIterator[Site]:
-    """A site on the desk's database at `dsn`, served. Its clock begins, and stands, at `now`."""
+    """A site on the desk's database at `dsn`, served. Its clock begins, and stands, at `now`.
+
+    `per_address`: calls a minute of one stranger.
+    """
     db = await Database.open(dsn, name="site")
     rig = Rig(db, Clock(now=now))
     sockets = [bind("127.0.0.1", 0) for _ in range(2)]
@@ -166,7 +169,7 @@ async def site_on(
             )
             client.event_hooks = {"response": [site.judge]}
             metrics = Metrics()
-            bucket = PublicBucket(rig.world, per_address=PER_ADDRESS)
+            bucket = PublicBucket(rig.world, per_address=per_address, everybody=10 * per_address)
             public = public_app(rig.desk, sealer, metrics, bucket=bucket)
             key = site.vault_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
             private = private_app(rig.desk, key, metrics)

@@ -1,0 +1,1 @@
+"""Cases that nobody would write: generated from the description of the API."""

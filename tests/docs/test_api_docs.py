@@ -96,6 +96,11 @@ async def test_weights_and_credentials_are_described(
             assert ({} not in security) is route.required, path
         else:
             assert security == [], path
+    heavy = [
+        f"`{r.name}` {r.weight}" for r in routes.values() if isinstance(r, Route) and r.weight > 1
+    ]
+    page = (ROOT / "docs/partner/polling.md").read_text()
+    assert f"{', '.join(heavy)}, everything else 1" in page
 
 
 async def test_webhooks_are_as_described(site: Site) -> None:

@@ -11,6 +11,7 @@ from swapdesk.orders.shown import next_shown
 from swapdesk.orders.states import MOVES, State
 from swapdesk.partners.credential import Scope
 from swapdesk.web.signed_v1_words import INTERNAL, REFUSAL, STATUS
+from tests.http_site import sign
 from tests.wire_spec import DOCUMENT
 
 PAGES: Final = Path(__file__).parents[2] / "docs" / "partner"
@@ -90,6 +91,16 @@ def test_every_state_has_its_word() -> None:
         for state in re.findall(r"[A-Z]{3,}", states)
     }
     assert told == {state.name: STATUS[state] for state in State}
+
+
+def test_signatures_to_check_against() -> None:
+    """Whoever computes what the pages show has it right."""
+    rows = _rows(ERRORS, "body", "`X-API-SIGN`")
+    assert len(rows) == 3
+    for body, told in rows:
+        assert told == sign("test-secret", b"" if body == "none" else body.encode())
+    for raw in (b"", b"{}"):
+        assert f"`{sign('test-secret', raw)}`" in OVERVIEW
 
 
 def test_scopes_are_named() -> None:

@@ -48,7 +48,7 @@ class Bench(msgspec.Struct, frozen=True):
 
     desk: Desk
     url: str
-    web: Child
+    web: Child | None
     partner: Credentials
     owner_dsn: str
     app_dsn: str
@@ -105,13 +105,15 @@ def write_site(folder: Path, name: str, database_url: str) -> Site:
 
 
 @asynccontextmanager
-async def site_up(folder: Path, cluster: EmbeddedPostgres, name: str) -> AsyncIterator[Bench]:
-    """A site on database `name`, its web process answering."""
+async def site_up(
+    folder: Path, cluster: EmbeddedPostgres, name: str, *, web: bool = True
+) -> AsyncIterator[Bench]:
+    """A site on database `name`, its web process answering; without `web` only the database."""
     site = write_site(folder, name, cluster.dsn("desk_app", name))
     owner = cluster.dsn("desk_owner", name)
     desk = await open_desk(site, name="bench")
     world = asyncio.create_task(live(desk))
-    web = start_web(folder, name)
+    child = start_web(folder, name) if web else None
     try:
         sealer = read_key_file(site.sealing_key_file)
         partner = await create_partner(desk, sealer, name="bench")
@@ -121,12 +123,14 @@ async def site_up(folder: Path, cluster: EmbeddedPostgres, name: str) -> AsyncIt
         await connection.execute("UPDATE partner SET weight_per_minute = $1", NO_LIMIT)
         await connection.close()
         url = f"http://127.0.0.1:{site.public.port}"
-        await until_ready(url, web)
-        yield Bench(desk, url, web, partner, owner, cluster.dsn("desk_app", name))
+        if child:
+            await until_ready(url, child)
+        yield Bench(desk, url, child, partner, owner, cluster.dsn("desk_app", name))
     finally:
         world.cancel()
         await asyncio.wait([world])
-        web.stop(15)
+        if child:
+            child.stop(15)
         await desk.db.close()
 
 

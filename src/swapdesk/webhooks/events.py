@@ -76,14 +76,14 @@ class Back(msgspec.Struct, frozen=True, gc=False):
     tx: BackTx
 
 
-class Emergency(msgspec.Struct, frozen=True):
+class Emergency(msgspec.Struct, frozen=True, gc=False):
     """Why somebody must decide, and what was decided."""
 
     status: list[str]
     choice: Literal["NONE", "EXCHANGE"]
 
 
-class OrderDto(msgspec.Struct, frozen=True, rename="camel"):
+class OrderDto(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """An order as contract A5.4 spells it, without its token."""
 
     id: str

@@ -13,8 +13,8 @@ from swapdesk.errors import No, Refused
 from swapdesk.money import ceil_div
 from swapdesk.world import World
 
-WINDOW_MS: Final = 60_000
-DAY_MS: Final = 86_400_000
+WINDOW_SECONDS: Final = 60
+DAY_SECONDS: Final = 86_400
 #: Calls a minute from one address, and from all strangers together per process.
 PER_ADDRESS_MAX: Final = 60
 ALL_MAX: Final = 6_000
@@ -26,7 +26,10 @@ _MAPPED_BYTES: Final = len(_MAPPED)
 
 
 class PublicBucket:
-    """A sliding minute per address, and one over all."""
+    """A sliding minute per address, and one over all, counted by the second.
+
+    A call counts for the 60 seconds from the second it came in, as partners' weights do.
+    """
 
     def __init__(
         self, world: World, *, per_address: int = PER_ADDRESS_MAX, everybody: int = ALL_MAX
@@ -36,32 +39,38 @@ class PublicBucket:
         self._everybody = everybody
         self._day = -1
         self._key = b""
-        self._all: deque[tuple[int, bytes]] = deque()
-        self._mine: dict[bytes, deque[int]] = {}
+        self._all: deque[tuple[int, dict[bytes, int]]] = deque()  #: second -> calls by name
+        self._mine: dict[bytes, int] = {}  #: calls by name in the whole window
+        self._sum = 0
 
     def take(self, address: str) -> None:
         """Count one call. Refused RATE_LIMIT with seconds to wait; a refused call is not counted."""
         now = self._world.now()
-        if now // DAY_MS != self._day:
-            self._day, self._key = now // DAY_MS, self._world.bytes(32)
-        self._forget(now)
+        second = now // 1000
+        if not self._all or self._all[-1][0] != second:
+            self._turn(second)
         name = hashlib.blake2b(_network(address), key=self._key, digest_size=16).digest()
-        mine = self._mine.get(name)
-        if mine is not None and len(mine) >= self._per_address:
-            raise _wait(mine[0], now)
-        if len(self._all) >= self._everybody:
-            raise _wait(self._all[0][0], now)
-        self._all.append((now, name))
-        self._mine.setdefault(name, deque()).append(now)
+        mine = self._mine.get(name, 0)
+        if mine >= self._per_address:
+            raise _wait(next(s for s, calls in self._all if name in calls), now)
+        if self._sum >= self._everybody:
+            raise _wait(next(s for s, calls in self._all if calls), now)
+        self._mine[name] = mine + 1
+        self._sum += 1
+        calls = self._all[-1][1]
+        calls[name] = calls.get(name, 0) + 1
 
-    def _forget(self, now: int) -> None:
-        """Drop what has left the window; memory is bounded by the ceiling over all."""
-        while self._all and self._all[0][0] <= now - WINDOW_MS:
-            _, name = self._all.popleft()
-            mine = self._mine[name]
-            mine.popleft()
-            if not mine:
-                del self._mine[name]
+    def _turn(self, second: int) -> None:
+        """A new second: drop what has left the window. Memory is bounded by the ceiling over all."""
+        if second // DAY_SECONDS != self._day:
+            self._day, self._key = second // DAY_SECONDS, self._world.bytes(32)
+        while self._all and self._all[0][0] <= second - WINDOW_SECONDS:
+            for name, count in self._all.popleft()[1].items():
+                self._sum -= count
+                self._mine[name] -= count
+                if not self._mine[name]:
+                    del self._mine[name]
+        self._all.append((second, {}))
 
 
 def _network(address: str) -> bytes:
@@ -78,5 +87,6 @@ def _network(address: str) -> bytes:
     return tail if head == _MAPPED else packed[: _IPV6_PREFIX // 8]
 
 
-def _wait(oldest_ms: int, now: int) -> Refused:
-    return Refused(No.RATE_LIMIT, retry_after_seconds=ceil_div(oldest_ms + WINDOW_MS - now, 1000))
+def _wait(oldest_second: int, now: int) -> Refused:
+    wait_ms = (oldest_second + WINDOW_SECONDS) * 1000 - now
+    return Refused(No.RATE_LIMIT, retry_after_seconds=ceil_div(wait_ms, 1000))

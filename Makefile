@@ -5,7 +5,7 @@
 #   make check    what CI runs: linters, types, import contracts, every test
 #   make fix      let the linter and the formatter correct what they can
 #   make fuzz     generated calls against the description of the API           N=20000 SEED=1
-#   make bench    measure
+#   make bench    measure, and write docs/performance.md      BIG=1: with 5 million orders, too
 #   make docs     draw again what is generated from the code
 #   make nodes    fetch bitcoind and anvil into .cache
 #   make rates    install what asks exchanges for prices, in an environment of its own
@@ -45,9 +45,8 @@ fix: .venv/.dev
 fuzz: .venv/.dev
 	SWAPDESK_FUZZ_CASES=$(or $(N),20000) SWAPDESK_FUZZ_SEED=$(or $(SEED),1) $(BIN)/pytest -s -q tests/fuzz
 
-bench: .venv/.dev nodes
-	@[ -d benchmarks ] || { echo "no benchmarks yet"; exit 1; }
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks $(if $(BIG),--big) $(ARGS)
 
 docs: .venv/.dev
 	$(BIN)/python tools/draw-states docs/states.md

@@ -1,10 +1,11 @@
-"""Web, worker and vault killed with SIGKILL again and again while real swaps are under way."""
+"""Web, two workers and the vault killed with SIGKILL again and again while real swaps are under way."""
 
 import asyncio
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import msgspec
 import pytest
 
 from swapdesk.demo.partner import Partner, Told
+from swapdesk.demo.programs import Program, program
 from swapdesk.demo.reconcile import reconcile
 from swapdesk.demo.site import Places
 from swapdesk.demo.stage import Stage
@@ -86,6 +88,20 @@ async def _swap(stage: Stage, number: int, order_ids: dict[int, str]) -> None:
     await customer.pay(asset, told["from"]["address"], parse(pays, asset.decimals))
 
 
+@asynccontextmanager
+async def _second_worker(stage: Stage) -> AsyncIterator[None]:
+    """Two workers watch the same chains, run the same timers and deliver the same webhooks."""
+    env = {"SWAPDESK_SITE": str(stage.places.desk_site)}
+    log = stage.places.logs / "worker-2.log"
+    worker = Program("second worker", program("swapdesk", "worker"), env, log)
+    worker.start()
+    stage.programs.append(worker)
+    try:
+        yield
+    finally:
+        worker.stop()
+
+
 async def _kill_at_random(stage: Stage, chance: random.Random) -> None:
     for _ in range(KILLS):
         await asyncio.sleep(chance.uniform(0.1, 0.9))
@@ -98,7 +114,7 @@ async def _kill_at_random(stage: Stage, chance: random.Random) -> None:
 async def test_every_swap_ends_with_one_payout(state: Path) -> None:
     """Twenty-four kills over six swaps on bitcoind, anvil and the simulated Tron: all DONE, books
     equal to chains to the unit, which a second payout of any order would break."""
-    async with Stage(Places(state), RealWorld(), lambda _: None) as stage:
+    async with Stage(Places(state), RealWorld(), lambda _: None) as stage, _second_worker(stage):
         order_ids: dict[int, str] = {}
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_kill_at_random(stage, random.Random(7)))

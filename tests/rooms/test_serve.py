@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -121,3 +122,24 @@ async def test_forwarded_addresses_count_only_behind_a_trusted_proxy(desk_dsns: 
             assert await from_two_addresses(site, url) == expected
             stop.set()
             await serving
+
+
+@pytest.mark.anyio
+async def test_an_answer_never_waits_for_an_acknowledgement() -> None:
+    """TCP_NODELAY on every connection that is served: asyncio sets it where it knows of TCP."""
+    seen: list[int] = []
+
+    class Looks(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            served = transport.get_extra_info("socket")
+            seen.append(served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    listening = bind("127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Looks, sock=listening)
+    async with server:
+        reader, writer = await asyncio.open_connection(*listening.getsockname())
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert seen == [1]

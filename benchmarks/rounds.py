@@ -82,7 +82,7 @@ def loads(plan: Plan, orders: list[bytes], hello_url: str) -> dict[str, Run]:
     key, secret = desk.partner.api_key, desk.partner.api_secret
     price_ask = {name: ASK[name] for name in ("type", "fromCcy", "toCcy", "direction", "amount")}
     price = load.write_requests(folder / "price", secret, [_json(price_ask)])
-    alike = [_json({**price_ask, "amount": f"0.0{n:06}"}) for n in range(100_000, 300_000)]
+    alike = [_json({**price_ask, "amount": f"0.0{n:05}"}) for n in range(10_000, 30_000)]
     no_two = load.write_requests(folder / "no-two", secret, alike)
     create = load.write_requests(folder / "create", secret, [_json(ASK)])
     order = load.write_requests(folder / "order", secret, orders)

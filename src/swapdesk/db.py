@@ -45,6 +45,10 @@ TRIES_MAX: Final = 5
 MIGRATION_LOCK: Final = 0x53574150
 MIGRATION_SECONDS_MAX: Final = 120
 
+#: A connection lives as long as it works: a new one has to prepare everything again.
+QUERIES_MAX: Final = 2**40
+#: Statements one connection keeps prepared; there are fewer.
+STATEMENTS_MAX: Final = 500
 #: Rows of one batch, and rows that may wait for the next; beyond that callers are sent away.
 BATCH_ROWS_MAX: Final = 256
 WAITING_MAX: Final = 4_096
@@ -85,6 +89,8 @@ class Database:
             max_size=size,
             init=set_codecs,
             reset=_keep_session,
+            max_queries=QUERIES_MAX,
+            statement_cache_size=STATEMENTS_MAX,
             command_timeout=COMMAND_SECONDS_MAX,
             server_settings={
                 "application_name": name,

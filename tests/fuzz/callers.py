@@ -37,25 +37,27 @@ class Signing(AuthBase):
 
 #: Reference codes that exist.
 CODES: Final = ("desktop", "mobile")
-#: What a field may be replaced with where what was generated is a good value already.
-KNOWN: Final[Mapping[str, Sequence[object]]] = {
-    "fromCcy": ("btc", "BTC", "usdt_trc20", "trx"),
-    "toCcy": ("usdt_trc20", "trx", "btc"),
-    "amount": ("0.01", "0.001", 1, "30", 0.02),
-    "toAddress": (TRON_ADDRESS, TRON_ADDRESS, BTC_ADDRESS),
-    "refundAddress": (BTC_ADDRESS, BTC_ADDRESS, TRON_ADDRESS),
-    "fromNetwork": ("Bitcoin", "bitcoin"),
-    "toNetwork": ("Tron",),
-    "code": (*CODES, *CODES, *(f"ref-{number}" for number in range(20))),
-}
-#: Of six fields that fit, one stays as it was generated.
-_REPLACED: Final = st.sampled_from((True,) * 5 + (False,))
+#: Values that make sense together: what a body is given where it has the field.
+TOGETHER: Final[Sequence[Mapping[str, object]]] = (
+    {
+        "fromCcy": "btc", "toCcy": "usdt_trc20", "direction": "from", "amount": "0.01",
+        "toAddress": TRON_ADDRESS, "refundAddress": BTC_ADDRESS, "fromNetwork": "Bitcoin",
+        "toNetwork": "tron",
+    },
+    {
+        "fromCcy": "USDT_TRC20", "toCcy": "btc", "direction": "to", "amount": 0.001,
+        "toAddress": BTC_ADDRESS, "refundAddress": TRON_ADDRESS, "fromNetwork": "Tron",
+        "toNetwork": "Bitcoin",
+    },
+    *({"code": code} for code in CODES),
+    *({"code": f"ref-{number}"} for number in range(20)),
+)  # fmt: skip
 
 
 def within_reach(
-    schema: Mapping[str, Any], body: object, known: Mapping[str, Sequence[object]]
+    schema: Mapping[str, Any], body: object, sets: Sequence[Mapping[str, object]]
 ) -> st.SearchStrategy[Any]:
-    """`body` with some values replaced by ones that mean something.
+    """`body` with values replaced by those of one of `sets`, all or all but one of them, or none.
 
     A value that its schema refuses stays: what is wrong about a body stays wrong.
     """
@@ -63,15 +65,15 @@ def within_reach(
         return st.just(body)
     parts = resolve(dict(schema)).get("properties", {})
     fits = [
-        name for name in body
-        if name in known and name in parts and judge(parts[name]).is_valid(body[name])
+        name for name in parts if name in body and judge(parts[name]).is_valid(body[name])
     ]  # fmt: skip
 
-    def put(chosen: Mapping[str, object | None]) -> dict[str, Any]:
-        return {**body, **{name: value for name, value in chosen.items() if value is not None}}
+    def put(known: Mapping[str, object], spared: str) -> dict[str, Any]:
+        chosen = {name: known[name] for name in fits if name in known and name != spared}
+        return {**body, **chosen}
 
-    return st.fixed_dictionaries({name: _maybe(known[name]) for name in fits}).map(put)
-
-
-def _maybe(values: Sequence[object]) -> st.SearchStrategy[object]:
-    return _REPLACED.flatmap(lambda yes: st.sampled_from(values) if yes else st.none())
+    useful = [known for known in sets if not known.keys().isdisjoint(fits)]
+    if not useful:
+        return st.just(body)
+    spared = st.sampled_from([*[""] * len(fits), *sorted(fits)])
+    return st.builds(put, st.sampled_from([*useful, {}]), spared)

@@ -19,7 +19,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
 from swapdesk.engine.event_log import number_events
-from tests.fuzz.callers import CODES, KNOWN, Signing, within_reach
+from tests.fuzz.callers import CODES, TOGETHER, Signing, within_reach
 from tests.http_site import CREATE, Site, site_on
 from tests.postgres import Dsns
 from tests.wire_spec import DOCUMENT, check_answer
@@ -32,6 +32,8 @@ SEED: Final = int(os.environ.get("SWAPDESK_FUZZ_SEED", "1"))
 #: Operations that read a body or a query share nearly all cases; the others have little to vary.
 _TELLING: Final = 12
 _PLAIN_SHARE: Final = 20
+#: From so many on, some calls must have succeeded everywhere.
+REACHING_CASES: Final = 1000
 #: So large that nothing here is ever refused for it.
 BUDGET: Final = 2_000_000_000
 
@@ -39,11 +41,11 @@ BUDGET: Final = 2_000_000_000
 class Judge:
     """Runs the cases and remembers what was wrong."""
 
-    def __init__(self, url: str, signing: Signing, known: Mapping[str, Sequence[object]]) -> None:
+    def __init__(self, url: str, signing: Signing, sets: Sequence[Mapping[str, object]]) -> None:
         self.answers: Counter[tuple[str, int]] = Counter()
         self.faults: list[str] = []
         self._signing = signing
-        self._known = known
+        self._sets = sets
         share = CASES // _TELLING
         config = SchemathesisConfig.from_dict(
             {
@@ -88,7 +90,7 @@ class Judge:
 
     def _reach(self, operation: Any, body: object) -> SearchStrategy[Any]:
         content = DOCUMENT["paths"][operation.path][operation.method]["requestBody"]["content"]
-        return within_reach(content["application/json"]["schema"], body, self._known)
+        return within_reach(content["application/json"]["schema"], body, self._sets)
 
     def _look(self, case: Any, answer: schemathesis.Response) -> None:
         path = case.operation.path
@@ -124,14 +126,15 @@ async def site(desk_dsns: Dsns) -> AsyncIterator[Site]:
 @pytest.mark.timeout(3600)
 async def test_generated_calls(site: Site) -> None:
     """No server error, no answer that is not described, nothing ill-formed let in."""
-    opened, held = [await site.data("create", CREATE) for _ in range(2)]
-    site.rig.pay(await site.rig.order(uuid.UUID(held["id"])), 5_000)
+    opened, *held = [await site.data("create", CREATE) for _ in range(4)]
+    for order in held:
+        site.rig.pay(await site.rig.order(uuid.UUID(order["id"])), 5_000)
     await site.rig.mine(count=2)
     await number_events(site.rig.desk)
     for code in CODES:
         await site.data("codes", {"code": code})
-    known = {**KNOWN, **{name: [opened[name], held[name]] for name in ("id", "token")}}
-    judge = Judge(site.public, Signing(site.partner), known)
+    orders = [{name: order[name] for name in ("id", "token")} for order in (opened, *held)]
+    judge = Judge(site.public, Signing(site.partner), [*TOGETHER, *orders])
     with structlog.testing.capture_logs() as logs:
         await anyio.to_thread.run_sync(judge.run)
     judge.faults += [str(line) for line in logs if line["log_level"] in {"error", "critical"}]
@@ -140,5 +143,6 @@ async def test_generated_calls(site: Site) -> None:
         print(f"{count:>6} {status} {operation}")
     assert not judge.faults, "\n\n".join(judge.faults[:20])
     assert judge.answers.total() >= CASES
-    for operation in ("create", "emergency", "order", "codes"):
-        assert judge.answers[f"POST /api/v1/{operation}", 200], f"nothing reached {operation}"
+    if CASES >= REACHING_CASES:
+        for operation in ("create", "emergency", "order", "codes"):
+            assert judge.answers[f"POST /api/v1/{operation}", 200], f"nothing reached {operation}"

@@ -3,15 +3,19 @@
 import asyncio
 import hashlib
 import hmac
+import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pytest
 
+from swapdesk.db import Tx
 from swapdesk.engine.partner_admin import create_partner
+from swapdesk.partners.partner import Caller
 from swapdesk.partners.secrets import SigningKey
 from tests.http_site import CREATE, PER_ADDRESS, PRICE, Site, sign
+from tests.signing import hmac_hex, v2_text
 
 pytestmark = pytest.mark.anyio
 
@@ -259,3 +263,27 @@ async def test_unexpected_trouble_tells_nothing(site: Site) -> None:
     assert (answer.status_code, answer.content) == (500, b'{"code":99,"msg":"INTERNAL"}')
     site.rig.desk.pay_in = kept
     await site.data("create", CREATE)
+
+
+async def test_only_plain_calls_that_read_do_not_wait_for_the_disk(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plain signature does not cover its nonce; whatever is signed better, or may change
+    something, is on disk before it is answered."""
+    from swapdesk.partners import store
+
+    seen: list[bool] = []
+    real = store.admit
+
+    async def spy(tx: Tx, callers: Sequence[Caller], now_ms: int) -> list[store.Stopped]:
+        seen.extend(caller.lasting for caller in callers)
+        return await real(tx, callers, now_ms)
+
+    monkeypatch.setattr(store, "admit", spy)
+    await site.data("price", PRICE)
+    await site.data("create", CREATE)
+    body, nonce = json.dumps(dict(PRICE)).encode(), "n" * 20
+    text = v2_text("POST", "/api/v1/price", nonce, "", site.partner.api_key, body)
+    strong = {"X-API-NONCE": nonce, "X-API-SIGN-V2": hmac_hex(site.partner.api_secret, text)}
+    assert (await site.call("price", body, headers=strong)).status_code == 200
+    assert seen == [False, True, True]

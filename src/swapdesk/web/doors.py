@@ -131,7 +131,10 @@ class Doors:
         code = None
         if claims.code:
             code = await own_code(self._desk, known.holder.partner_id, claims.code)
-        lasting = scope is not Scope.READ
+        # A plain signature does not cover its nonce: burning it for a call that only reads keeps
+        # nobody from sending the call again, so it need not survive a crash.
+        plain = claims.sign is not None and claims.sign_v2 is None
+        lasting = scope is not Scope.READ or not plain
         if code is None:
             return Caller(known.holder, claims.nonce, weight, lasting)
         return Caller(known.holder, claims.nonce, weight, lasting, code.id, code.markup_bps)

@@ -1,5 +1,6 @@
 """The vault on bitcoind and anvil: real deposits, real payouts, the program itself."""
 
+import asyncio
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import sys
 import pytest
 
 from swapdesk.child import Child
-from tests.vault.real_site import BTC, ETH, USDT, RealSite
+from tests.vault.real_site import BTC, ETH, PATIENCE_SECONDS, USDT, RealSite
 from tests.vault.site import WORDS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nodes]
@@ -37,6 +38,11 @@ async def test_swaps_both_ways(real_site: RealSite) -> None:
     receipt = await site.anvil.rpc("eth_getTransactionReceipt", txid)
     gas, price = int(receipt["gasUsed"], 16), int(receipt["effectiveGasPrice"], 16)
     assert fees[first.order_id] == gas * price
+    beats = len(site.desk.beats)  # the next one comes when it is due, not with every tick
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(site.desk.beats) == beats:
+            await asyncio.sleep(0.02)
+            await vault.tick()
     balances = {b.asset: b.units for b in site.desk.beats[-1].balances}
     assert balances["btc"] == 15 * BTC - BTC // 200 - fees[second.order_id]
     assert balances["usdt_eth"] == 10**13 - 590 * USDT

@@ -38,7 +38,7 @@ LEFTOVER: Final = re.compile(r"\b(X{3}|TO[D]O|FIX[M]E|HA[C]K)\b")
 
 #: Where somebody's machine or a package index shows through.
 FOREIGN: Final = re.compile(
-    r"/(root|work)/[\w.]|/home/[\w.]|/Users/[\w.]|pypi[.]org|pythonhosted[.]org|npmjs[.]org"
+    r"/(root|work)/[\w.]|/home/[\w.]|/Users/[\w.]|pypi[.]org|pythonh[o]sted[.]org|npmjs[.]org"
     r"|deb[.]debian[.]org|proxy[.]golang[.]org|--(extra-)?index-url[= ]"
 )
 
